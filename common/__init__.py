@@ -1,0 +1,1 @@
+"""What origin and edge share: protocol core, media, cluster, network and supervision."""

@@ -1,0 +1,281 @@
+"""Every setting of Headwater, with its default, its bounds and what it means.
+
+This file is the one truth: the command line, the environment names and the reference page
+(docs/settings.md) are all made from it. Units stand in the names.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from common.rtmp.limits import RtmpLimits
+
+_RTMP = RtmpLimits()
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Address = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:]*):\d{1,5}$")]
+
+
+class PublisherPolicy(StrEnum):
+    """Who wins when a second publisher comes for a stream that is live."""
+
+    TAKEOVER = "takeover"
+    REJECT = "reject"
+
+
+class Section(BaseModel):
+    """A group of settings: unknown keys are refused, values cannot change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class NodeSettings(Section):
+    """Who this node is."""
+
+    id: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,128}$")
+    """Unique name of the node in the cluster. Empty: role, host name and a random suffix."""
+    zone: str = Field(default="", max_length=128)
+    """Availability zone or region, shown in listings and metrics."""
+    advertise_host: str = Field(default="", max_length=255)
+    """Host under which other nodes reach this one. Empty: found out from the local address."""
+    workers: int = Field(default=0, ge=0, le=256)
+    """Worker processes. 0: one for each core."""
+    runtime_dir: Path | None = None
+    """Where sockets and metric files live while the node runs. Empty: a fresh temporary folder."""
+
+
+class RtmpSettings(Section):
+    """The RTMP port and the limits of each connection."""
+
+    listen: Address = "0.0.0.0:1935"
+    """Address that encoders (origin) or players (edge) connect to. Port 0: any free port."""
+    chunk_size: int = Field(default=65_536, ge=128, le=0xFFFFFF)
+    """Chunk size that we send with; large, so that most messages are one chunk."""
+    max_connections: int = Field(default=20_000, ge=1)
+    """Connections per worker; one more is refused. Capped below the file descriptor limit."""
+    backlog: int = Field(default=4096, ge=1, le=65_535)
+    """Connections that may wait to be accepted, per worker."""
+    handshake_timeout_s: Seconds = _RTMP.handshake_timeout_s
+    """From accept to the end of the handshake, altogether."""
+    connect_timeout_s: Seconds = _RTMP.connect_timeout_s
+    """From the handshake to `connect`."""
+    request_timeout_s: Seconds = _RTMP.request_timeout_s
+    """From `connect` to `publish` or `play`."""
+    publish_silence_s: Seconds = _RTMP.publish_silence_s
+    """A publisher that sends nothing for so long is gone."""
+    ping_interval_s: Seconds = _RTMP.ping_interval_s
+    """An idle player is pinged after so long …"""
+    ping_timeout_s: Seconds = _RTMP.ping_timeout_s
+    """… and dropped when it has not answered after so long."""
+    max_message_bytes: int = Field(default=_RTMP.max_message_bytes, ge=65_536, le=0xFFFFFF + 1)
+    """Largest audio or video message."""
+    max_command_bytes: int = Field(default=_RTMP.max_command_bytes, ge=4096, le=1 << 20)
+    """Largest command or data message."""
+    max_partial_bytes: int = Field(default=_RTMP.max_partial_bytes, ge=65_536)
+    """Unfinished messages of a connection, together."""
+    max_chunk_streams: int = Field(default=_RTMP.max_chunk_streams, ge=4, le=65_536)
+    """Chunk streams of a connection."""
+    max_message_streams: int = Field(default=_RTMP.max_message_streams, ge=1, le=1024)
+    """Message streams (createStream) of a connection."""
+    commands_per_s: float = Field(default=_RTMP.commands_per_s, gt=0, le=10_000)
+    """Commands a connection may send per second, in the long run."""
+    command_burst: int = Field(default=_RTMP.command_burst, ge=10, le=100_000)
+    """Commands a connection may send at once."""
+
+    def limits(self) -> RtmpLimits:
+        """Return the limits in the form that the protocol core takes."""
+        names = RtmpLimits.__dataclass_fields__.keys() & type(self).model_fields.keys()
+        return RtmpLimits(**{name: getattr(self, name) for name in names})
+
+
+class PublishSettings(Section):
+    """What publishers may do."""
+
+    policy: PublisherPolicy = PublisherPolicy.TAKEOVER
+    """A second publisher of a live stream: `takeover` lets it win, `reject` refuses it."""
+    app_policies: dict[str, PublisherPolicy] = Field(default_factory=dict)
+    """Policy by app (the first part of the stream key), where it differs."""
+    grace_s: Seconds = 15.0
+    """How long a stream that lost its publisher keeps its clock and its relays."""
+
+
+class RedisSettings(Section):
+    """The routing table."""
+
+    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    """redis://, rediss:// (TLS) or unix:// with user, password and database."""
+    mode: Literal["single", "sentinel", "cluster"] = "single"
+    """`sentinel` asks `sentinels` for the master; `cluster` takes `url` as a start node."""
+    sentinels: list[Address] = Field(default_factory=list)
+    """Sentinel addresses, host:port."""
+    sentinel_master: str = "mymaster"
+    """Name of the master that the sentinels watch."""
+    username: str = ""
+    """ACL user, where it is not in the URL."""
+    password: SecretStr = SecretStr("")
+    """Password, where it is not in the URL."""
+    password_file: Path | None = None
+    """File that holds the password; read at each start."""
+    tls_ca_file: Path | None = None
+    """CA certificates to trust for rediss://. Empty: the system's."""
+    tls_cert_file: Path | None = None
+    """Client certificate for rediss://."""
+    tls_key_file: Path | None = None
+    """Key of the client certificate."""
+    key_prefix: str = Field(default="hw", pattern=r"^[A-Za-z0-9_.-]{1,32}$")
+    """First part of every key, so that clusters can share a database."""
+    timeout_s: Seconds = 2.0
+    """A command that takes longer counts as Redis being away."""
+    connect_timeout_s: Seconds = 2.0
+    """For a new connection to Redis."""
+    max_connections: int = Field(default=8, ge=1, le=1000)
+    """Connections to Redis per worker."""
+
+
+class LeaseSettings(Section):
+    """How long the table believes in a route or a node without hearing from it."""
+
+    ttl_s: Seconds = 10.0
+    """A route or node that is not renewed for so long is gone."""
+    renew_s: Seconds = 3.0
+    """Time between renewals; at most a third of `ttl_s` is sound."""
+
+
+class RelaySettings(Section):
+    """Pulls from another node."""
+
+    listen_host: str = "0.0.0.0"
+    """Address that an origin's workers serve relays on."""
+    port_base: int = Field(default=0, ge=0, le=65_535)
+    """Worker n of an origin serves relays on port_base + n. 0: any free port."""
+    connect_timeout_s: Seconds = 2.0
+    """For the TCP connection to an origin."""
+    first_byte_timeout_s: Seconds = 3.0
+    """From there to the first media of a stream that the table says is live."""
+    silence_s: Seconds = 3.0
+    """A relay that brings nothing for so long is lost."""
+    backoff_min_s: Seconds = 0.05
+    """Pause before the first new look-up after a loss; doubles …"""
+    backoff_max_s: Seconds = 2.0
+    """… up to this; an announcement ends the pause at once."""
+    hop_limit: int = Field(default=4, ge=1, le=32)
+    """Nodes that a stream may pass through."""
+
+
+class EdgeSettings(Section):
+    """How an edge treats viewers and the streams they ask for."""
+
+    hold_s: Seconds = 3.0
+    """A viewer of a stream that does not exist waits so long for it to appear."""
+    negative_cache_s: Seconds = 1.0
+    """A stream that was not found is not looked up again for so long."""
+    linger_s: Seconds = 10.0
+    """A pull goes on for so long after its last viewer left."""
+    grace_s: Seconds = 15.0
+    """Viewers stay connected for so long after their stream was lost upstream."""
+    recheck_s: Seconds = 30.0
+    """A running pull's route is looked up again this often, in case an announcement was missed."""
+    max_streams: int = Field(default=10_000, ge=1)
+    """Streams per worker, names being waited for included; one more is refused."""
+
+
+class FanoutSettings(Section):
+    """How a stream is written to its viewers."""
+
+    min_interval_ms: float = Field(default=0.0, ge=0, le=1000)
+    """Shortest time between two flushes. 0: a message is written as soon as it has come."""
+    max_interval_ms: float = Field(default=100.0, ge=0, le=5000)
+    """Longest time between two flushes, whatever they cost."""
+    cpu_share: float = Field(default=0.15, gt=0, le=1)
+    """Share of a core that flushes may take before the interval is stretched."""
+    slice_viewers: int = Field(default=512, ge=16, le=100_000)
+    """Viewers written to before other work gets a turn."""
+    lag_limit_ms: float = Field(default=3000.0, ge=100, le=60_000)
+    """A viewer that is behind by more is skipped to the next keyframe …"""
+    lag_limit_bytes: int = Field(default=8 * 1024 * 1024, ge=65_536)
+    """… and likewise by bytes."""
+    kick_after_s: Seconds = 10.0
+    """A viewer that cannot catch up for so long is disconnected."""
+    unsent_bytes: int = Field(default=256 * 1024, ge=16_384)
+    """What the kernel may hold unsent per viewer (TCP_NOTSENT_LOWAT); the rest is shared."""
+
+
+class GopSettings(Section):
+    """The cache that lets a viewer start at once."""
+
+    max_seconds: Seconds = 10.0
+    """Longest GOP that is kept."""
+    max_bytes: int = Field(default=32 * 1024 * 1024, ge=0)
+    """Largest GOP that is kept. 0: no cache."""
+    max_packets: int = Field(default=4096, ge=0)
+    """Most packets that are kept."""
+
+
+class AdminSettings(Section):
+    """Health, metrics and status over HTTP."""
+
+    listen: Address = "127.0.0.1:8080"
+    """Address of the admin port. Port 0: any free port."""
+
+
+class SupervisorSettings(Section):
+    """How the worker processes are kept alive."""
+
+    heartbeat_s: Seconds = 1.0
+    """Time between a worker's heartbeats."""
+    heartbeat_timeout_s: Seconds = 10.0
+    """A worker that is silent for so long is killed and replaced."""
+    start_timeout_s: Seconds = 30.0
+    """A new worker must be ready after so long."""
+    backoff_min_s: Seconds = 0.2
+    """Pause before a dead worker is replaced; doubles …"""
+    backoff_max_s: Seconds = 10.0
+    """… up to this while it keeps dying."""
+    restart_budget: int = Field(default=20, ge=1)
+    """Restarts within `restart_window_s` after which the node gives up …"""
+    restart_window_s: Seconds = 60.0
+    """… and ends with an error, so that whoever runs it sees it."""
+    drain_s: Seconds = 10.0
+    """From SIGTERM to the end of the last connection."""
+
+
+class LogSettings(Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe level that is written."""
+    format: Literal["text", "json"] = "text"
+    """`text` for people, `json` for machines: one object per line."""
+
+
+class Settings(Section):
+    """All settings of a node."""
+
+    node: NodeSettings = NodeSettings()
+    """Who this node is."""
+    rtmp: RtmpSettings = RtmpSettings()
+    """The RTMP port and its limits."""
+    vhosts: list[str] = Field(default_factory=list)
+    """Host names in tcUrl that are vhosts of their own; all others share the default vhost."""
+    publish: PublishSettings = PublishSettings()
+    """What publishers may do."""
+    redis: RedisSettings = RedisSettings()
+    """The routing table."""
+    lease: LeaseSettings = LeaseSettings()
+    """How long routes and nodes are believed."""
+    relay: RelaySettings = RelaySettings()
+    """Pulls between nodes."""
+    edge: EdgeSettings = EdgeSettings()
+    """Viewers and the streams they ask for."""
+    fanout: FanoutSettings = FanoutSettings()
+    """Writing a stream to its viewers."""
+    gop: GopSettings = GopSettings()
+    """The start-up cache."""
+    admin: AdminSettings = AdminSettings()
+    """Health and metrics."""
+    supervisor: SupervisorSettings = SupervisorSettings()
+    """Worker processes."""
+    log: LogSettings = LogSettings()
+    """Logging."""

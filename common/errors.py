@@ -1,0 +1,108 @@
+"""Every error that Headwater raises, as one tree.
+
+    HeadwaterError
+    ├── PeerError               the other side of a connection broke the protocol
+    │   ├── HandshakeError      … in the RTMP handshake
+    │   ├── ChunkError          … in the chunk stream
+    │   ├── AmfError            … in an AMF0 or AMF3 value
+    │   └── MediaError          … in an audio, video or data body
+    ├── UsageError              we called our own code wrongly: a bug
+    ├── StreamNameError         a stream name that is not allowed
+    ├── ConfigError             a setting that is unknown or has a bad value
+    ├── ClusterError            the routing table did not do what was asked
+    │   ├── StreamTaken         another publisher holds the stream and keeps it
+    │   ├── LeaseLost           our lease is gone: somebody else owns the stream, or it ended
+    │   └── DirectoryUnavailable  the table (Redis) cannot be reached just now
+    └── RelayError              a pull from another node failed
+
+Each holds its facts as attributes and makes its own sentence.
+"""
+
+
+class HeadwaterError(Exception):
+    """Base of all errors raised by Headwater."""
+
+
+class PeerError(HeadwaterError):
+    """The peer sent something that the protocol or our limits do not allow.
+
+    Connections never let it escape: they close with ``reason`` in the log.
+    ``reason`` is a short stable word for metrics, ``detail`` a sentence for people.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class HandshakeError(PeerError):
+    """The RTMP handshake cannot go on."""
+
+
+class ChunkError(PeerError):
+    """The chunk stream is broken or over a limit."""
+
+
+class AmfError(PeerError):
+    """An AMF0 or AMF3 value is broken or over a limit."""
+
+
+class MediaError(PeerError):
+    """An audio, video or data body is broken."""
+
+
+class UsageError(HeadwaterError):
+    """Our own code was called in a way that its contract forbids."""
+
+
+class StreamNameError(HeadwaterError):
+    """A stream name that is not allowed; ``problem`` says what to change."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"stream name {name[:80]!r}: {problem}")
+        self.name = name
+        self.problem = problem
+
+
+class ConfigError(HeadwaterError):
+    """One or more settings are wrong; ``problems`` has a line for each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class ClusterError(HeadwaterError):
+    """The routing table did not do what was asked."""
+
+
+class StreamTaken(ClusterError):
+    """Another publisher holds ``stream`` and the policy lets it keep it."""
+
+    def __init__(self, stream: str, holder: str) -> None:
+        super().__init__(f"{stream} is already published at {holder}")
+        self.stream = stream
+        self.holder = holder
+
+
+class LeaseLost(ClusterError):
+    """The lease for ``stream`` with ``epoch`` is no longer ours."""
+
+    def __init__(self, stream: str, epoch: int) -> None:
+        super().__init__(f"lease of {stream} (epoch {epoch}) is lost")
+        self.stream = stream
+        self.epoch = epoch
+
+
+class DirectoryUnavailable(ClusterError):
+    """The routing table cannot be reached; what we know stays in force."""
+
+
+class RelayError(HeadwaterError):
+    """A pull from another node failed; ``reason`` is a short stable word for metrics."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail

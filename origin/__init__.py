@@ -1,0 +1,1 @@
+"""The node that accepts encoders and holds their streams."""
