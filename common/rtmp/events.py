@@ -128,6 +128,13 @@ class ReconnectRequested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pong:
+    """The peer answered a ping of ours after ``rtt_s`` seconds."""
+
+    rtt_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
     """The connection is over. Always the last event, exactly once.
 
@@ -158,6 +165,7 @@ ClientEvent = (
     | Refused
     | StreamEnded
     | ReconnectRequested
+    | Pong
     | Message
     | Closed
 )
