@@ -1,0 +1,65 @@
+"""Payloads of the protocol control and user control messages [RTMP 1.0 §5.4, §7.1.7].
+
+Decoders return None for a body that is too short: some senders cut them, and none is worth
+closing a connection for. Set Chunk Size and Abort are carried out by the chunk reader.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class BandwidthLimit(IntEnum):
+    """The limit types of Set Peer Bandwidth."""
+
+    HARD = 0
+    SOFT = 1
+    DYNAMIC = 2
+
+
+@dataclass(frozen=True, slots=True)
+class UserControlEvent:
+    """A user control message. ``event`` may be unknown: skip it then.
+
+    ``value`` is the stream id, or the time for pings; ``buffer_ms`` is there for SetBufferLength.
+    """
+
+    event: int
+    value: int
+    buffer_ms: int | None = None
+
+
+def encode_u32(value: int) -> bytes:
+    """Return the payload of types 1, 2, 3 and 5: one 32-bit number (higher bits are cut off)."""
+    raise NotImplementedError
+
+
+def decode_u32(payload: bytes) -> int | None:
+    """Return the number of types 1, 2, 3 and 5."""
+    raise NotImplementedError
+
+
+def encode_peer_bandwidth(
+    window: int, limit: BandwidthLimit = BandwidthLimit.DYNAMIC
+) -> bytes:
+    """Return the payload of type 6."""
+    raise NotImplementedError
+
+
+def decode_peer_bandwidth(payload: bytes) -> int | None:
+    """Return the window of type 6; its limit type, which some peers leave out, changes nothing."""
+    raise NotImplementedError
+
+
+def encode_user_control(event: int, value: int) -> bytes:
+    """Return the payload of type 4 for an event with one number (stream id, or ping time)."""
+    raise NotImplementedError
+
+
+def encode_buffer_length(stream_id: int, buffer_ms: int) -> bytes:
+    """Return the payload of the SetBufferLength event of type 4."""
+    raise NotImplementedError
+
+
+def decode_user_control(payload: bytes) -> UserControlEvent | None:
+    """Return the event of type 4."""
+    raise NotImplementedError
