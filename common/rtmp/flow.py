@@ -1,0 +1,98 @@
+"""What keeps one connection's traffic in bounds: acknowledgements, command rate, progress."""
+
+DEFAULT_ACK_EVERY_BYTES = 2_500_000
+"""For a peer that announced no window: FMLE and some appliances stop without acks [SRS]."""
+
+MIN_ACK_EVERY_BYTES = 64 * 1024
+"""Floor under the peer's window: a window of 1 would buy 16 bytes of ours per byte of theirs."""
+
+MESSAGE_PROGRESS_WINDOW_S = 10.0
+"""How long an unfinished message is watched before its pace is judged …"""
+
+MESSAGE_PROGRESS_BYTES = 1024
+"""… and what must arrive meanwhile: 1 kbit/s, far below any real uplink, stops slow dribbling."""
+
+_COUNTER_MASK = 0xFFFFFFFF
+
+
+class AckSchedule:
+    """Says when to acknowledge received bytes [RTMP 1.0 §5.4.3-4].
+
+    Asked once per read, so that one read causes one acknowledgement at most.
+    """
+
+    __slots__ = ("_acknowledged", "_every")
+
+    def __init__(self) -> None:
+        self._acknowledged = 0
+        self._every = DEFAULT_ACK_EVERY_BYTES
+
+    def honour_window(self, window: int) -> None:
+        """Acknowledges at half of the peer's window from now on, as ffmpeg and SRS do."""
+        self._every = max(window // 2, MIN_ACK_EVERY_BYTES)
+
+    def take_due(self, received: int) -> int | None:
+        """Returns the value to acknowledge, or None; ``received`` counts all bytes so far.
+
+        The value wraps at 2^32; it must never stop, or hardware encoders stop near 4 GB.
+        """
+        if received - self._acknowledged < self._every:
+            return None
+        self._acknowledged = received
+        return received & _COUNTER_MASK
+
+
+class TokenBucket:
+    """Lets ``burst`` things pass at once and ``rate_per_s`` in the long run."""
+
+    __slots__ = ("_burst", "_filled_at", "_rate_per_s", "_tokens")
+
+    def __init__(self, rate_per_s: float, burst: int, now: float) -> None:
+        self._rate_per_s = rate_per_s
+        self._burst = float(burst)
+        self._tokens = self._burst
+        self._filled_at = now
+
+    def take(self, now: float) -> bool:
+        """Takes one token; False when there is none."""
+        gained = (now - self._filled_at) * self._rate_per_s
+        self._tokens = min(self._burst, self._tokens + gained)
+        self._filled_at = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+class ProgressWatch:
+    """Notices an unfinished message that dribbles in, byte by byte, to hold memory for ever."""
+
+    __slots__ = ("_deadline", "_received")
+
+    def __init__(self) -> None:
+        self._deadline: float | None = None
+        self._received = 0
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `is_stalled`; None while there is no unfinished message."""
+        return self._deadline
+
+    def note_read(self, unfinished: bool, finished_any: bool, received: int, now: float) -> None:
+        """Takes note of a read: what it left unfinished, and whether it finished a message."""
+        if not unfinished:
+            self._deadline = None
+        elif finished_any or self._deadline is None:
+            self._restart(received, now)
+
+    def is_stalled(self, received: int, now: float) -> bool:
+        """Tells at the deadline whether too little came; starts the next window otherwise."""
+        if self._deadline is None or now < self._deadline:
+            return False
+        stalled = received - self._received < MESSAGE_PROGRESS_BYTES
+        self._restart(received, now)
+        return stalled
+
+    def _restart(self, received: int, now: float) -> None:
+        self._deadline = now + MESSAGE_PROGRESS_WINDOW_S
+        self._received = received
