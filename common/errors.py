@@ -12,7 +12,8 @@
     ├── ClusterError            the routing table did not do what was asked
     │   ├── StreamTaken         another publisher holds the stream and keeps it
     │   ├── LeaseLost           our lease is gone: somebody else owns the stream, or it ended
-    │   └── DirectoryUnavailable  the table (Redis) cannot be reached just now
+    │   ├── DirectoryUnavailable  the table (Redis) cannot be reached just now
+    │   └── RecordError         a record in the table is broken or of a newer release
     └── RelayError              a pull from another node failed
 
 Each holds its facts as attributes and makes its own sentence.
@@ -97,6 +98,10 @@ class LeaseLost(ClusterError):
 
 class DirectoryUnavailable(ClusterError):
     """The routing table cannot be reached; what we know stays in force."""
+
+
+class RecordError(ClusterError):
+    """A record in the table is broken or was written by a newer release; it counts as absent."""
 
 
 class RelayError(HeadwaterError):

@@ -1,0 +1,1 @@
+"""The routing table: who holds which stream, which nodes there are, and what changes."""

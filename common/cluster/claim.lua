@@ -1,0 +1,37 @@
+-- Takes a stream for a publish session: compare-and-set on the route.
+--
+-- KEYS[1]  route of the stream: hash {owner, node, epoch, claim}
+-- KEYS[2]  highest epoch that the stream has had: string
+-- ARGV[1]  owner that claims
+-- ARGV[2]  its node
+-- ARGV[3]  claim record (msgpack)
+-- ARGV[4]  lease in ms
+-- ARGV[5]  how long the epoch is remembered, in ms
+-- ARGV[6]  policy: "takeover" or "reject"
+-- ARGV[7]  channel of announcements
+-- ARGV[8]  announcement, open at its end: the epoch (msgpack) completes it
+-- Returns  {epoch, ""}, or {0, node of the holder} when it is taken and the policy is "reject".
+
+local held = redis.call('HMGET', KEYS[1], 'owner', 'node', 'epoch')
+local held_epoch = tonumber(held[3] or '')
+local epoch
+
+if held[1] == ARGV[1] and held_epoch then
+  epoch = held_epoch
+elseif held[1] and held[1] ~= ARGV[1] and ARGV[6] == 'reject' then
+  return {0, held[2] or held[1]}
+else
+  -- The clock keeps epochs growing when the counter was lost (flush, failover); the counter
+  -- keeps them growing when the clock goes back or two claims fall into one millisecond.
+  local time = redis.call('TIME')
+  local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  local last = tonumber(redis.call('GET', KEYS[2]) or '') or 0
+  epoch = math.max(last + 1, (held_epoch or 0) + 1, now_ms)
+end
+
+local digits = string.format('%.0f', epoch)
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'node', ARGV[2], 'epoch', digits, 'claim', ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('SET', KEYS[2], digits, 'PX', ARGV[5])
+redis.call('PUBLISH', ARGV[7], ARGV[8] .. cmsgpack.pack(epoch))
+return {epoch, ''}

@@ -1,0 +1,34 @@
+-- Prolongs a lease, or puts it back when the table has lost it.
+--
+-- KEYS[1]  route of the stream: hash {owner, node, epoch, claim}
+-- KEYS[2]  highest epoch that the stream has had: string
+-- ARGV[1]  owner that renews
+-- ARGV[2]  its node
+-- ARGV[3]  claim record (msgpack), written anew
+-- ARGV[4]  lease in ms
+-- ARGV[5]  how long the epoch is remembered, in ms
+-- ARGV[6]  epoch of the lease
+-- ARGV[7]  channel of announcements
+-- ARGV[8]  announcement, open at its end: the epoch (msgpack) completes it
+-- Returns  "kept", "restored" or "lost".
+
+local epoch = tonumber(ARGV[6])
+local held = redis.call('HMGET', KEYS[1], 'owner', 'epoch')
+local held_epoch = tonumber(held[2] or '') or 0
+local last = tonumber(redis.call('GET', KEYS[2]) or '') or 0
+local kept = held[1] == ARGV[1] and held_epoch == epoch
+
+-- Equal epochs of two owners: two claims in one millisecond with a flush between them. Who is in
+-- the table stays, so that exactly one of them goes on.
+if not kept and (last > epoch or held_epoch >= epoch) then
+  return 'lost'
+end
+
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'node', ARGV[2], 'epoch', ARGV[6], 'claim', ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('SET', KEYS[2], string.format('%.0f', math.max(last, epoch)), 'PX', ARGV[5])
+if kept then
+  return 'kept'
+end
+redis.call('PUBLISH', ARGV[7], ARGV[8] .. cmsgpack.pack(epoch))
+return 'restored'
