@@ -8,14 +8,53 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+)
 
+from common.config.address import split_address
+from common.errors import ConfigError
 from common.rtmp.limits import RtmpLimits
 
 _RTMP = RtmpLimits()
 
+
+def _checked_address(address: str) -> str:
+    split_address(address)
+    return address
+
+
+def _checked_redis_url(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return url
+
+
+def _text_schema(form: str) -> WithJsonSchema:
+    # `examples` carries the words that messages and the reference page use for this form.
+    return WithJsonSchema({"type": "string", "examples": [form]})
+
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Address = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:]*):\d{1,5}$")]
+Word = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9._-]{0,128}$"),
+    _text_schema("at most 128 letters, digits, dots, dashes and underscores"),
+]
+Address = Annotated[str, AfterValidator(_checked_address), _text_schema("host:port")]
+HostName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9._:-]{0,253}$"), _text_schema("a host name or IP address")
+]
+RedisUrl = Annotated[
+    SecretStr,
+    AfterValidator(_checked_redis_url),
+    _text_schema("a redis://, rediss:// or unix:// URL"),
+]
 
 
 class PublisherPolicy(StrEnum):
@@ -28,17 +67,23 @@ class PublisherPolicy(StrEnum):
 class Section(BaseModel):
     """A group of settings: unknown keys are refused, values cannot change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,  # a value may be a secret
+    )
 
 
 class NodeSettings(Section):
     """Who this node is."""
 
-    id: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,128}$")
+    id: Word = ""
     """Unique name of the node in the cluster. Empty: role, host name and a random suffix."""
     zone: str = Field(default="", max_length=128)
     """Availability zone or region, shown in listings and metrics."""
-    advertise_host: str = Field(default="", max_length=255)
+    advertise_host: HostName = ""
     """Host under which other nodes reach this one. Empty: found out from the local address."""
     workers: int = Field(default=0, ge=0, le=256)
     """Worker processes. 0: one for each core."""
@@ -104,7 +149,7 @@ class PublishSettings(Section):
 class RedisSettings(Section):
     """The routing table."""
 
-    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    url: RedisUrl = SecretStr("redis://127.0.0.1:6379/0")
     """redis://, rediss:// (TLS) or unix:// with user, password and database."""
     mode: Literal["single", "sentinel", "cluster"] = "single"
     """`sentinel` asks `sentinels` for the master; `cluster` takes `url` as a start node."""
@@ -117,7 +162,7 @@ class RedisSettings(Section):
     password: SecretStr = SecretStr("")
     """Password, where it is not in the URL."""
     password_file: Path | None = None
-    """File that holds the password; read at each start."""
+    """File that holds the password. Read whenever a process starts to use Redis, not kept."""
     tls_ca_file: Path | None = None
     """CA certificates to trust for rediss://. Empty: the system's."""
     tls_cert_file: Path | None = None
@@ -133,6 +178,20 @@ class RedisSettings(Section):
     max_connections: int = Field(default=8, ge=1, le=1000)
     """Connections to Redis per worker."""
 
+    def read_password(self) -> str:
+        """Return the password, from `password_file` where that is set; empty: none, or in the URL.
+
+        Read at use, so that a rotated secret takes effect with the next process and settings
+        never carry it about. Raises `ConfigError` when the file cannot be read.
+        """
+        if self.password_file is None:
+            return self.password.get_secret_value()
+        try:
+            return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            problem = f"redis.password_file: cannot read {self.password_file}: {error}"
+            raise ConfigError([problem]) from error
+
 
 class LeaseSettings(Section):
     """How long the table believes in a route or a node without hearing from it."""
@@ -146,7 +205,7 @@ class LeaseSettings(Section):
 class RelaySettings(Section):
     """Pulls from another node."""
 
-    listen_host: str = "0.0.0.0"
+    listen_host: HostName = "0.0.0.0"
     """Address that an origin's workers serve relays on."""
     port_base: int = Field(default=0, ge=0, le=65_535)
     """Worker n of an origin serves relays on port_base + n. 0: any free port."""
@@ -257,7 +316,7 @@ class Settings(Section):
     """Who this node is."""
     rtmp: RtmpSettings = RtmpSettings()
     """The RTMP port and its limits."""
-    vhosts: list[str] = Field(default_factory=list)
+    vhosts: list[HostName] = Field(default_factory=list)
     """Host names in tcUrl that are vhosts of their own; all others share the default vhost."""
     publish: PublishSettings = PublishSettings()
     """What publishers may do."""
