@@ -10,6 +10,7 @@
     ├── StreamNameError         a stream name that is not allowed
     ├── ConfigError             a setting that is unknown or has a bad value
     ├── ClusterError            the routing table did not do what was asked
+    │   ├── StreamNotFound      nobody publishes the stream
     │   ├── StreamTaken         another publisher holds the stream and keeps it
     │   ├── LeaseLost           our lease is gone: somebody else owns the stream, or it ended
     │   ├── DirectoryUnavailable  the table (Redis) cannot be reached just now
@@ -76,6 +77,14 @@ class ConfigError(HeadwaterError):
 
 class ClusterError(HeadwaterError):
     """The routing table did not do what was asked."""
+
+
+class StreamNotFound(ClusterError):
+    """Nobody publishes ``stream``, and nobody came while we waited."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(f"{stream} is not being published")
+        self.stream = stream
 
 
 class StreamTaken(ClusterError):

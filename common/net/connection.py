@@ -1,0 +1,197 @@
+"""One accepted RTMP connection: the asyncio shell round `ServerConnection`.
+
+Each read does four things in fixed order: feed the bytes to the core, hand its events to the
+session, write what the core wants written, and act on an end. The shell owns the socket; the core
+knows the protocol; the session knows what the client wants.
+"""
+
+import asyncio
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+from common.logs import get_log
+from common.rtmp.events import Closed
+from common.rtmp.message import Message
+from common.rtmp.server import ServerConnection
+
+if TYPE_CHECKING:
+    from common.net.server import RtmpServer
+    from common.net.session import Session
+
+LINGER_S: Final = 1.0
+"""After an error the peer's bytes are read and dropped for so long: closing a socket with unread
+data makes the kernel send RST, and the peer may lose the error message just written."""
+
+MAX_LINGER_BYTES: Final = 4 * 1024 * 1024
+
+_log = get_log("rtmp")
+
+
+class RtmpConnection(asyncio.Protocol):
+    """A client's connection, from accept to the last byte."""
+
+    __slots__ = (
+        "_closing",
+        "_lingered",
+        "_lost",
+        "_server",
+        "_sibling",
+        "core",
+        "peer",
+        "session",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, server: "RtmpServer", sibling: bool = False) -> None:
+        self._server = server
+        self._sibling = sibling
+        self._closing = False
+        self._lost = False
+        self._lingered = 0
+        self.peer = ""
+        self.core: ServerConnection
+        self.session: Session
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; or refuse at once when the worker is full or going."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.peer = _peer_name(transport)
+        now = self._server.now()
+        self.core = ServerConnection(
+            self._server.limits,
+            now=now,
+            chunk_size=self._server.chunk_size,
+            random_bytes=os.urandom,
+        )
+        self.session = self._server.session_for(self, self._sibling)
+        if refusal := self._server.admit(self):
+            _log.limited(refusal).warning("connection refused", peer=self.peer, reason=refusal)
+            self._closing = True
+            transport.abort()
+            return
+        # Report every unsent byte: the fan-out sorts out slow viewers by these callbacks.
+        transport.set_write_buffer_limits(high=0)
+        _bound_kernel_backlog(transport, self._server.unsent_bytes)
+        self._server.deadlines.watch(self, self.core.next_deadline())
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the core with what has come."""
+        self._server.totals.bytes_in += len(data)
+        if self._closing:
+            self._lingered += len(data)
+            if self._lingered > MAX_LINGER_BYTES:
+                self.transport.abort()
+            return
+        self.core.receive_data(data, self._server.now())
+        self.pump()
+
+    def eof_received(self) -> bool:
+        """Note the end of input; the transport closes itself after this."""
+        if not self._closing:
+            self.core.receive_eof(self._server.now())
+            self.pump()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give everything back."""
+        self._lost = True
+        self._closing = True
+        self._server.forget(self)
+        reason = "reset" if isinstance(exc, ConnectionError) else "closed"
+        self.session.connection_lost(reason)
+
+    def pause_writing(self) -> None:
+        """Tell the session's viewers that the peer does not take what it is sent."""
+        self.session.congestion(True)
+
+    def resume_writing(self) -> None:
+        """Tell them that it does again."""
+        self.session.congestion(False)
+
+    def check_deadline(self, now: float) -> float | None:
+        """Let the core act on a deadline."""
+        if self._closing:
+            return None
+        self.core.handle_deadline(now)
+        self.pump()
+        return None if self._closing else self.core.next_deadline()
+
+    def pump(self) -> None:
+        """Move events to the session and bytes to the socket until neither brings more.
+
+        Must be called after each call of a method of the core.
+        """
+        core = self.core
+        session = self.session
+        closed: Closed | None = None
+        while events := core.events():
+            for event in events:
+                if type(event) is Message:  # the hot path: a publisher's media
+                    session.media(event)
+                elif isinstance(event, Closed):
+                    closed = event
+                else:
+                    session.handle(event)
+        if output := core.data_to_send():
+            self.write(output)
+        if closed is not None:
+            self._end(closed)
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``, unless the connection is over."""
+        if not self._lost and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def close(self, reason: str, detail: str = "") -> None:
+        """End the connection from our side; what is written already is still sent."""
+        if not self._closing:
+            self.core.close(reason, detail)
+            self.pump()
+
+    def abort(self, reason: str) -> None:
+        """End the connection at once; nothing more is sent."""
+        if not self._closing:
+            self.core.close(reason)
+            self.pump()
+        if not self._lost:
+            self.transport.abort()
+
+    def _end(self, closed: Closed) -> None:
+        self._closing = True
+        self.session.closed(closed)
+        if self._lost or self.transport.is_closing():
+            return
+        if closed.reason == "eof":
+            self.transport.close()
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._server.loop.call_later(LINGER_S, self._close_transport)
+
+    def _close_transport(self) -> None:
+        if not self._lost:
+            # A peer that does not take our last bytes within the linger never will.
+            self.transport.abort()
+
+
+def _peer_name(transport: asyncio.Transport) -> str:
+    peer = transport.get_extra_info("peername")
+    if isinstance(peer, tuple):
+        host, port = peer[0], peer[1]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return "unix"
+
+
+def _bound_kernel_backlog(transport: asyncio.Transport, unsent_bytes: int) -> None:
+    """Keep what a slow peer has not taken in our blocks, which are shared, not in the kernel's.
+
+    It also makes lag visible: megabytes of socket buffer would hide many seconds of it.
+    """
+    sock = transport.get_extra_info("socket")
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS
+    if option is not None and sock is not None and sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, option, unsent_bytes)

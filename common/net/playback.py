@@ -1,0 +1,138 @@
+"""One play of a session: from the request to the last byte."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from common.errors import HeadwaterError, StreamNotFound
+from common.metrics import FIRST_FRAME
+from common.net.roles import PlayOrder
+from common.rtmp.events import PlayRequested, TrackChanged
+from common.stream.live import LiveStream
+from common.stream.output import OutputSpec
+from common.stream.viewer import Viewer
+
+if TYPE_CHECKING:
+    from common.net.session import Session
+
+
+class Playback:
+    """A client's play: waits for the stream, then takes it as a viewer."""
+
+    __slots__ = (
+        "_asked_at",
+        "_audio",
+        "_paused",
+        "_session",
+        "_stream",
+        "_stream_id",
+        "_task",
+        "_video",
+        "viewer",
+    )
+
+    def __init__(self, session: "Session", request: PlayRequested, order: PlayOrder) -> None:
+        self._session = session
+        self._stream_id = request.stream_id
+        self._audio = True
+        self._video = True
+        self._paused = False
+        self._stream: LiveStream | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._asked_at = session.server.now()
+        self.viewer = Viewer(session.connection.transport, order.kind, self)
+        stream = session.server.role.find(order)
+        if stream is not None:
+            self._begin(stream)
+        else:
+            self._task = session.server.loop.create_task(self._wait(order))
+
+    def congestion(self, congested: bool) -> None:
+        """Pass on that the transport holds unsent bytes, or no longer does."""
+        if congested:
+            self.viewer.writing_paused()
+        else:
+            self.viewer.writing_resumed()
+
+    def pause(self, paused: bool) -> None:
+        """Stop sending, or go on at a keyframe."""
+        self._paused = paused
+        if self._stream is None:
+            return
+        if paused:
+            self._stream.suspend(self.viewer)
+        else:
+            self.viewer.header_version = -1  # on resume a player gets the headers anew [SRS]
+            self._attach(self._stream, resume=True)
+
+    def change_tracks(self, change: TrackChanged) -> None:
+        """Send audio or video no longer, or again: then from a keyframe, with headers."""
+        if change.audio is not None:
+            self._audio = change.audio
+        if change.video is not None:
+            self._video = change.video
+        if self._stream is not None and not self._paused:
+            self.viewer.header_version = -1
+            self._attach(self._stream, resume=True)
+
+    def stop(self) -> None:
+        """Leave the stream; harmless when there is none."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        if self._stream is not None:
+            stream, self._stream = self._stream, None
+            stream.detach(self.viewer)
+            self._session.server.role.viewer_left(stream)
+
+    def viewer_started(self, viewer: Viewer) -> None:
+        """Measure how long the first picture took."""
+        now = self._session.server.now()
+        source = "cached" if self._task is None else "pulled"
+        FIRST_FRAME.labels(source=source).observe(now - self._asked_at)
+
+    def viewer_kicked(self, viewer: Viewer, reason: str) -> None:
+        """End the connection without another byte: its buffer is full."""
+        self._session.log.info("viewer disconnected", reason=reason)
+        self._session.connection.abort(reason)
+
+    def viewer_ended(self, viewer: Viewer, reason: str) -> None:
+        """Say that the stream is over, and close."""
+        self._session.core.end_play(self._stream_id)
+        self._session.connection.close(reason)
+
+    async def _wait(self, order: PlayOrder) -> None:
+        try:
+            stream = await self._session.server.role.acquire(order)
+        except StreamNotFound as error:
+            self._refuse("NetStream.Play.StreamNotFound", str(error))
+        except HeadwaterError as error:
+            self._refuse("NetStream.Play.Failed", str(error))
+        else:
+            self._begin(stream)
+            self._session.connection.pump()
+        self._task = None
+
+    def _refuse(self, code: str, description: str) -> None:
+        self._session.log.info("play refused", code=code, reason=description)
+        self._session.core.reject_play(self._stream_id, code, description)
+        self._session.connection.pump()
+
+    def _begin(self, stream: LiveStream) -> None:
+        if not self._session.core.accept_play(self._stream_id):
+            return  # stopped while we were looking
+        # The answers must be on the wire before the first media byte.
+        if output := self._session.core.data_to_send():
+            self._session.connection.write(output)
+        self._stream = stream
+        if not self._paused:
+            self._attach(stream)
+
+    def _attach(self, stream: LiveStream, *, resume: bool = False) -> None:
+        server = self._session.server
+        spec = OutputSpec(
+            stream_id=self._stream_id,
+            audio=self._audio,
+            video=self._video,
+            chunk_size=server.chunk_size,
+        )
+        stream.attach(self.viewer, spec, server.now(), resume=resume)

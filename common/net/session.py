@@ -1,0 +1,172 @@
+"""What one client asks for on its connection, and who answers."""
+
+from typing import TYPE_CHECKING
+
+from common.errors import StreamNameError, UsageError
+from common.logs import Log, get_log
+from common.metrics import DISCONNECTS
+from common.net.hello import RelayHello, parse_hello
+from common.net.playback import Playback
+from common.net.roles import PlayOrder, Publishing
+from common.rtmp.events import (
+    Closed,
+    ConnectRequested,
+    PauseChanged,
+    PlayRequested,
+    PlayStopped,
+    PublishRequested,
+    PublishStopped,
+    ServerEvent,
+    TrackChanged,
+)
+from common.rtmp.message import Message
+from common.stream.viewer import ViewerKind
+from common.streamkey import StreamName, resolve
+
+if TYPE_CHECKING:
+    from common.net.connection import RtmpConnection
+    from common.net.server import RtmpServer
+    from common.rtmp.server import ServerConnection
+
+_log = get_log("session")
+
+
+class Session:
+    """A connected client. Publishes at most one stream; may play several."""
+
+    __slots__ = (
+        "_app",
+        "_ended",
+        "_hello",
+        "_plays",
+        "_publishing",
+        "_tc_url",
+        "connection",
+        "encoder",
+        "server",
+        "sibling",
+    )
+
+    def __init__(self, connection: "RtmpConnection", server: "RtmpServer", sibling: bool) -> None:
+        self.connection = connection
+        self.server = server
+        self.sibling = sibling
+        self.encoder = ""
+        self._app = ""
+        self._tc_url = ""
+        self._hello: RelayHello | None = None
+        self._plays: dict[int, Playback] | None = None  # lazily: most have exactly one
+        self._publishing: Publishing | None = None
+        self._ended = False
+
+    @property
+    def core(self) -> "ServerConnection":
+        """The protocol core of the connection."""
+        return self.connection.core
+
+    @property
+    def log(self) -> Log:
+        """A logger that names the client."""
+        return _log.bind(peer=self.connection.peer)
+
+    @property
+    def kind(self) -> str:
+        """What the client is, for metrics: publisher, player, relay, sibling or client."""
+        if self._publishing is not None:
+            return "publisher"
+        return self._viewer_kind().value if self._plays else "client"
+
+    def media(self, message: Message) -> None:
+        """Pass on a publisher's media."""
+        if self._publishing is not None:
+            self._publishing.media(message)
+
+    def congestion(self, congested: bool) -> None:
+        """Tell the viewers of this connection that it is congested, or no longer."""
+        if self._plays:
+            for play in self._plays.values():
+                play.congestion(congested)
+
+    def handle(self, event: ServerEvent) -> None:
+        """Act on what the client asks for."""
+        match event:
+            case ConnectRequested():
+                self._connect(event)
+            case PublishRequested():
+                self._publishing = self.server.role.publish(self, event)
+            case PublishStopped():
+                self._stop_publishing("unpublished")
+            case PlayRequested():
+                self._play(event)
+            case PlayStopped(stream_id=stream_id):
+                if self._plays and (play := self._plays.pop(stream_id, None)):
+                    play.stop()
+            case PauseChanged(stream_id=stream_id, paused=paused):
+                if self._plays and (play := self._plays.get(stream_id)):
+                    play.pause(paused)
+            case TrackChanged(stream_id=stream_id):
+                if self._plays and (play := self._plays.get(stream_id)):
+                    play.change_tracks(event)
+            case Closed() | Message():
+                raise UsageError("handled by the connection")
+
+    def stream_name(self, name: str) -> StreamName:
+        """Return the stream that the client means; raises StreamNameError."""
+        return resolve(self._app, name, self._tc_url, self.server.vhosts)
+
+    def closed(self, closed: Closed) -> None:
+        """Note the end as the protocol sees it: the reason for metrics and the log."""
+        self._end(closed.reason, closed.detail)
+
+    def connection_lost(self, reason: str) -> None:
+        """Note the end of the socket."""
+        self._end(reason, "")
+
+    def _connect(self, event: ConnectRequested) -> None:
+        self._app = event.app
+        self._tc_url = event.tc_url
+        self.encoder = event.flash_ver[:128]
+        self._hello = parse_hello(event.properties)
+        node = self.server.node
+        if self._hello is not None and node in self._hello.hops:
+            hops = " -> ".join((*self._hello.hops, node))
+            self.log.error("relay refused: it would go round in a loop", hops=hops)
+            self.core.reject_connect("NetConnection.Connect.Rejected", f"relay loop: {hops}")
+        else:
+            self.core.accept_connect()
+
+    def _viewer_kind(self) -> ViewerKind:
+        if self.sibling:
+            return ViewerKind.SIBLING
+        return ViewerKind.PLAYER if self._hello is None else ViewerKind.RELAY
+
+    def _play(self, event: PlayRequested) -> None:
+        try:
+            name = self.stream_name(event.name)
+        except StreamNameError as error:
+            self.core.reject_play(event.stream_id, "NetStream.Play.StreamNotFound", str(error))
+            return
+        order = PlayOrder(name=name, kind=self._viewer_kind(), hello=self._hello)
+        if self._plays is None:
+            self._plays = {}
+        self._plays[event.stream_id] = Playback(self, event, order)
+
+    def _stop_publishing(self, reason: str) -> None:
+        publishing, self._publishing = self._publishing, None
+        if publishing is not None:
+            publishing.stop(reason)
+
+    def _end(self, reason: str, detail: str) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        kind = self.kind
+        DISCONNECTS.inc(reason, kind=kind)
+        if reason not in ("eof", "closed"):
+            self.log.limited(f"closed_{reason}").info(
+                "connection closed", kind=kind, reason=reason, detail=detail
+            )
+        self._stop_publishing(reason)
+        plays, self._plays = self._plays, None
+        for play in (plays or {}).values():
+            play.stop()

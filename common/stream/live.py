@@ -1,0 +1,148 @@
+"""A live stream inside a worker: what is known of it, and who takes it.
+
+The same object serves an origin (fed by a publisher) and an edge (fed by a relay). It outlives its
+source: viewers stay while a new source is found, and go on at a keyframe.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from common.config.model import GopSettings
+from common.ids import StreamKey
+from common.media.gop import GopCache, HeaderCache
+from common.media.packet import HEADER_ROLES, Packet, Role
+from common.rtmp.message import MessageType
+from common.stream.flusher import Flusher
+from common.stream.output import Output, OutputSpec
+from common.stream.viewer import Viewer, ViewerKind
+
+
+@dataclass(slots=True)
+class StreamTotals:
+    """What has come in for a stream since it began, as plain integers."""
+
+    bytes_in: int = 0
+    audio_in: int = 0
+    video_in: int = 0
+    data_in: int = 0
+
+
+class LiveStream:
+    """Codec headers, the cached GOP and the outputs of one stream."""
+
+    def __init__(self, key: StreamKey, gop: GopSettings, flusher: Flusher) -> None:
+        self.key = key
+        self.headers = HeaderCache()
+        self.gop = GopCache(gop.max_bytes, gop.max_seconds, gop.max_packets)
+        self.header_version = 0
+        self.last_timestamp = 0
+        self.totals = StreamTotals()
+        self.viewers: dict[Viewer, ViewerKind] = {}
+        self._flusher = flusher
+        self._outputs: dict[OutputSpec, Output] = {}
+        self._former_headers: dict[tuple[Role, int], bytes] = {}
+        self._awaits_keyframe = False
+
+    @property
+    def has_video(self) -> bool:
+        """Whether viewers must start at a keyframe."""
+        return self.headers.has_video or self.gop.has_video
+
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        """The codecs of the stream as far as they are known, video first."""
+        return self.headers.codecs
+
+    @property
+    def outputs(self) -> Iterator[Output]:
+        """The serialisations that somebody takes."""
+        return iter(self._outputs.values())
+
+    def begin_session(self) -> None:
+        """Prepare for a new source of the stream.
+
+        Nothing of the old one is served to newcomers: a header of a track that does not come
+        again would be a track that never plays (SRS #1630). Viewers go on at a keyframe.
+        """
+        self._former_headers = {
+            (each.role, each.track): each.payload for each in self.headers.for_joiner()
+        }
+        self._awaits_keyframe = self.has_video
+        self.headers.clear()
+        self.gop.clear()
+
+    def push(self, packet: Packet) -> None:
+        """Take the next packet: cache it, and hand it to every output."""
+        role = packet.role
+        if role in HEADER_ROLES:
+            if not self._take_header(packet):
+                return
+        elif role is Role.KEYFRAME:
+            self._awaits_keyframe = False
+            self.gop.add(packet)
+        elif role is Role.FRAME:
+            if self._awaits_keyframe:
+                return  # it refers to pictures of a source that is gone
+            self.gop.add(packet)
+        else:
+            self.gop.add(packet)
+        self.last_timestamp = packet.timestamp
+        self._count(packet)
+        for output in self._outputs.values():
+            output.add(packet)
+
+    def attach(self, viewer: Viewer, spec: OutputSpec, now: float, *, resume: bool = False) -> None:
+        """Let ``viewer`` take the stream, or take it in another way than before.
+
+        With ``resume`` it goes on at the next keyframe instead of starting from the cache.
+        """
+        if viewer.output is not None:
+            self._leave(viewer)
+        output = self._outputs.get(spec)
+        if output is None:
+            output = self._outputs[spec] = Output(self, spec, self._flusher)
+        self.viewers[viewer] = viewer.kind
+        output.join(viewer, now, at_keyframe=resume)
+
+    def suspend(self, viewer: Viewer) -> None:
+        """Send nothing to ``viewer`` for now; it still counts as one."""
+        self._leave(viewer)
+
+    def detach(self, viewer: Viewer) -> None:
+        """Forget ``viewer``."""
+        self._leave(viewer)
+        self.viewers.pop(viewer, None)
+
+    def end(self, reason: str) -> None:
+        """Tell all viewers that the stream is over."""
+        for viewer in list(self.viewers):
+            viewer.owner.viewer_ended(viewer, reason)
+
+    def _leave(self, viewer: Viewer) -> None:
+        output = viewer.output
+        if output is not None:
+            output.leave(viewer)
+            if output.empty:
+                self._outputs.pop(output.spec, None)
+
+    def _take_header(self, packet: Packet) -> bool:
+        """Cache a header; return whether viewers need it."""
+        changed = self.headers.put(packet)
+        former = self._former_headers.pop((packet.role, packet.track), None)
+        if former == packet.payload:
+            return False  # the new source begins with what viewers have
+        if changed:
+            self.header_version += 1
+            if packet.role is Role.VIDEO_HEADER:
+                self.gop.clear()  # its frames need the old header
+        return True
+
+    def _count(self, packet: Packet) -> None:
+        totals = self.totals
+        totals.bytes_in += len(packet.payload)
+        if packet.type_id == MessageType.VIDEO:
+            totals.video_in += 1
+        elif packet.type_id == MessageType.AUDIO:
+            totals.audio_in += 1
+        else:
+            totals.data_in += 1

@@ -1,0 +1,303 @@
+"""One serialisation of a stream, shared by all the viewers that take it.
+
+Theory of operation. Each packet is chunked once and put on ``_pending``. A flush joins what is
+pending into one block and writes the same block to every viewer. A viewer is in one of three
+places:
+
+* ``_ready``: takes every block; the flush calls its ``write`` and nothing else.
+* ``_congested``: its transport holds unsent bytes; before each write its lag is checked.
+* ``_waiting``: gets nothing until a keyframe. It has just come while no complete GOP was cached,
+  or it was too far behind and has been skipped: then its buffer must drain as well.
+
+A viewer that starts, from the cache or at a keyframe, first gets the codec headers if those it
+has are not the current ones. A start from the cache is aligned with the flushes: the block holds
+the GOP up to the last flush (the *mark*), and the next flush brings what follows.
+
+Lag is measured against what was flushed within the lag limit: a viewer with more unsent bytes
+than that is further behind than the limit, and no clock per message is needed.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from common.config.model import FanoutSettings
+from common.media.packet import Packet, Role
+from common.rtmp.chunk_writer import CSID_AUDIO, CSID_DATA, CSID_VIDEO, chunk_message
+from common.rtmp.message import MessageType
+from common.stream.viewer import Viewer
+
+if TYPE_CHECKING:
+    from common.stream.flusher import Flusher
+    from common.stream.live import LiveStream
+
+Write = Callable[[bytes], None]
+
+_CSIDS: Final = {
+    int(MessageType.AUDIO): CSID_AUDIO,
+    int(MessageType.VIDEO): CSID_VIDEO,
+    int(MessageType.DATA_AMF0): CSID_DATA,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSpec:
+    """What makes one serialisation differ from another."""
+
+    stream_id: int = 1  # RTMP message stream id; nearly every client plays on 1
+    audio: bool = True
+    video: bool = True
+    chunk_size: int
+
+
+class Output:
+    """The viewers of one stream that share one serialisation."""
+
+    __slots__ = (
+        "_congested",
+        "_dirty",
+        "_flusher",
+        "_keyframe_at",
+        "_mark",
+        "_pending",
+        "_pending_counts",
+        "_ready",
+        "_settings",
+        "_start_block",
+        "_start_key",
+        "_stream",
+        "_waiting",
+        "_window",
+        "_window_bytes",
+        "_writers",
+        "spec",
+    )
+
+    def __init__(self, stream: "LiveStream", spec: OutputSpec, flusher: "Flusher") -> None:
+        self.spec = spec
+        self._stream = stream
+        self._flusher = flusher
+        self._settings: FanoutSettings = flusher.settings
+        self._ready: dict[Viewer, Write] = {}
+        self._writers: list[Write] | None = None  # of _ready, until it changes
+        self._congested: set[Viewer] = set()
+        self._waiting: set[Viewer] = set()
+        self._pending: list[bytes] = []
+        self._pending_counts = [0, 0, 0]  # audio, video, data
+        self._keyframe_at: int | None = None  # index in _pending of the last keyframe
+        self._dirty = False
+        self._mark = self._gop_position()
+        self._window: deque[tuple[float, int]] = deque()  # (time, bytes) of recent flushes
+        self._window_bytes = 0
+        self._start_key: tuple[int, int, int] | None = None
+        self._start_block = b""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody takes this output."""
+        return not (self._ready or self._congested or self._waiting)
+
+    def add(self, packet: Packet) -> None:
+        """Serialise ``packet``; it is written at the next flush."""
+        type_id = packet.type_id
+        if type_id == MessageType.AUDIO:
+            if not self.spec.audio:
+                return
+            self._pending_counts[0] += 1
+        elif type_id == MessageType.VIDEO:
+            if not self.spec.video:
+                return
+            self._pending_counts[1] += 1
+        else:
+            self._pending_counts[2] += 1
+        if packet.role is Role.KEYFRAME:
+            self._keyframe_at = len(self._pending)
+        elif packet.role is Role.VIDEO_HEADER:
+            self._keyframe_at = None  # a keyframe before it belongs to other headers
+        self._pending.append(self._chunk(packet, packet.timestamp))
+        if not self._dirty:
+            self._dirty = True
+            self._flusher.wake(self)
+
+    def join(self, viewer: Viewer, now: float, *, at_keyframe: bool = False) -> None:
+        """Let ``viewer`` take this output from now on.
+
+        It starts from the cache at once where that is possible, else, or with ``at_keyframe``,
+        at the next keyframe: a viewer that resumes must not see time go back.
+        """
+        if not self._pending and self.empty:
+            self._mark = self._gop_position()  # nobody listened: nothing was pending
+        viewer.output = self
+        viewer.joined_at = now
+        viewer.start_bytes = 0
+        if not (self.spec.video and self._stream.has_video):
+            self._start(viewer, b"", self._stream.last_timestamp)  # any moment is as good
+        elif not at_keyframe and (cached := self._cached_packets()):
+            block = self._shared_start_block(cached)
+            viewer.header_version = self._stream.header_version
+            self._start(viewer, block, cached[0].timestamp)
+        else:
+            self._waiting.add(viewer)
+
+    def leave(self, viewer: Viewer) -> None:
+        """Forget ``viewer``; harmless when it is not here."""
+        viewer.output = None
+        if self._ready.pop(viewer, None) is not None:
+            self._writers = None
+        self._congested.discard(viewer)
+        self._waiting.discard(viewer)
+
+    def viewer_congested(self, viewer: Viewer) -> None:
+        """Take the slow path for ``viewer`` until its transport is drained."""
+        if self._ready.pop(viewer, None) is not None:
+            self._writers = None
+            self._congested.add(viewer)
+
+    def viewer_drained(self, viewer: Viewer) -> None:
+        """Take the fast path for ``viewer`` again."""
+        if viewer in self._congested:
+            self._congested.remove(viewer)
+            self._make_ready(viewer)
+
+    def begin_flush(self, now: float) -> tuple[bytes, list[Write]]:
+        """Take what is pending; return the block and the writes to call with it.
+
+        The few viewers that need a decision (congested, waiting) are served here; the many that
+        do not are the caller's, who may do it in slices.
+        """
+        self._dirty = False
+        block = b"".join(self._pending)
+        if self._writers is None:
+            self._writers = list(self._ready.values())
+        writers = self._writers
+        self._count(len(block), len(writers) + len(self._congested))
+        self._note_flushed(len(block), now)
+        for viewer in list(self._congested):
+            self._write_congested(viewer, block, now)
+        if self._keyframe_at is not None:
+            if self._waiting:
+                self._start_waiting(self._keyframe_at)
+            self._keyframe_at = None
+        self._pending.clear()
+        self._mark = self._gop_position()
+        return block, writers
+
+    def check_lag(self, now: float) -> tuple[float, int]:
+        """Kick viewers that cannot catch up; return (the longest lag in s, lagging viewers).
+
+        Called about once a second.
+        """
+        longest = 0.0
+        lagging = [viewer for viewer in self._waiting if viewer.lagging_since is not None]
+        for viewer in lagging:
+            since = viewer.lagging_since or now
+            longest = max(longest, now - since + self._settings.lag_limit_ms / 1000)
+            if viewer.congested and now - since > self._settings.kick_after_s:
+                viewer.owner.viewer_kicked(viewer, "too_slow")
+        if self._window_bytes and self._congested:
+            span = max(now - self._window[0][0], 0.001)
+            unsent = max(viewer.sink.get_write_buffer_size() for viewer in self._congested)
+            longest = max(longest, span * unsent / self._window_bytes)
+        return longest, len(lagging)
+
+    def _start(self, viewer: Viewer, block: bytes, timestamp: int) -> None:
+        if viewer.header_version != self._stream.header_version:
+            block = self._header_block(timestamp) + block
+            viewer.header_version = self._stream.header_version
+        viewer.lagging_since = None
+        viewer.start_bytes = len(block)
+        if block:
+            self._flusher.totals.bytes_out += len(block)
+            viewer.sink.write(block)
+        if viewer.congested:
+            self._congested.add(viewer)
+        else:
+            self._make_ready(viewer)
+        if not viewer.started:
+            viewer.started = True
+            viewer.owner.viewer_started(viewer)
+
+    def _make_ready(self, viewer: Viewer) -> None:
+        self._ready[viewer] = viewer.sink.write
+        self._writers = None
+
+    def _start_waiting(self, keyframe_at: int) -> None:
+        block = b"".join(self._pending[keyframe_at:])
+        timestamp = self._stream.last_timestamp
+        for viewer in [each for each in self._waiting if not each.congested]:
+            self._waiting.remove(viewer)
+            self._start(viewer, block, timestamp)
+
+    def _write_congested(self, viewer: Viewer, block: bytes, now: float) -> None:
+        unsent = viewer.sink.get_write_buffer_size()
+        settings = self._settings
+        # What it was given at its start does not count as lag until it had time to take it.
+        fresh = now - viewer.joined_at < settings.lag_limit_ms / 1000
+        allowance = viewer.start_bytes if fresh else 0
+        limit = min(self._window_bytes, settings.lag_limit_bytes)
+        if unsent > limit + allowance:
+            self._congested.remove(viewer)
+            self._waiting.add(viewer)
+            viewer.lagging_since = now
+            self._flusher.totals.skipped_gops += 1
+        else:
+            viewer.sink.write(block)
+
+    def _note_flushed(self, size: int, now: float) -> None:
+        window = self._window
+        window.append((now, size))
+        self._window_bytes += size
+        horizon = now - self._settings.lag_limit_ms / 1000
+        while window[0][0] < horizon:
+            self._window_bytes -= window.popleft()[1]
+
+    def _count(self, block_bytes: int, viewers: int) -> None:
+        counts = self._pending_counts
+        totals = self._flusher.totals
+        totals.bytes_out += block_bytes * viewers
+        totals.audio_out += counts[0] * viewers
+        totals.video_out += counts[1] * viewers
+        totals.data_out += counts[2] * viewers
+        counts[0] = counts[1] = counts[2] = 0
+
+    def _gop_position(self) -> tuple[int, int]:
+        gop = self._stream.gop
+        return gop.generation, len(gop.packets)
+
+    def _cached_packets(self) -> list[Packet]:
+        generation, count = self._mark
+        gop = self._stream.gop
+        # A keyframe that is still pending began a new GOP: the joiner starts with that flush.
+        return gop.packets[:count] if generation == gop.generation else []
+
+    def _shared_start_block(self, cached: list[Packet]) -> bytes:
+        # Viewers that join between two flushes start with the same bytes: made once, shared.
+        key = (*self._mark, self._stream.header_version)
+        if key != self._start_key:
+            headers = self._header_block(cached[0].timestamp)
+            media = [self._chunk(each, each.timestamp) for each in cached if self._takes(each)]
+            self._start_block = headers + b"".join(media)
+            self._start_key = key
+        return self._start_block
+
+    def _header_block(self, timestamp: int) -> bytes:
+        headers = self._stream.headers.for_joiner()
+        return b"".join(self._chunk(each, timestamp) for each in headers if self._takes(each))
+
+    def _takes(self, packet: Packet) -> bool:
+        if packet.type_id == MessageType.AUDIO:
+            return self.spec.audio
+        if packet.type_id == MessageType.VIDEO:
+            return self.spec.video
+        return True
+
+    def _chunk(self, packet: Packet, timestamp: int) -> bytes:
+        return chunk_message(
+            packet.type_id,
+            timestamp,
+            self.spec.stream_id,
+            packet.payload,
+            csid=_CSIDS[packet.type_id],
+            chunk_size=self.spec.chunk_size,
+        )

@@ -1,0 +1,92 @@
+"""One viewer as the fan-out sees it: a sink for bytes, a state and a few counters.
+
+A viewer has no queue of messages of its own: what it has not taken yet lies in its transport, as
+references to blocks that all viewers share.
+"""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from common.stream.output import Output
+
+
+class ViewerKind(StrEnum):
+    """Who watches."""
+
+    PLAYER = "player"
+    RELAY = "relay"  # another node of the cluster
+    SIBLING = "sibling"  # another worker of this node
+
+
+class Sink(Protocol):
+    """What a viewer is written to: an asyncio transport, as far as the fan-out needs one.
+
+    Its write buffer limits must be 0, so that it reports congestion as soon as one byte is left
+    unsent and the fast path need not ask.
+    """
+
+    def write(self, data: bytes, /) -> None:
+        """Send or buffer ``data``; never blocks."""
+        ...
+
+    def get_write_buffer_size(self) -> int:
+        """Return the bytes that are buffered and not with the kernel yet."""
+        ...
+
+
+class ViewerOwner(Protocol):
+    """Whoever made the viewer (a session) and is told about it."""
+
+    def viewer_started(self, viewer: "Viewer") -> None:
+        """Take note that the viewer has been handed its first picture."""
+        ...
+
+    def viewer_kicked(self, viewer: "Viewer", reason: str) -> None:
+        """End the viewer's connection: it is hopelessly behind."""
+        ...
+
+    def viewer_ended(self, viewer: "Viewer", reason: str) -> None:
+        """Tell the viewer that its stream is over, and close."""
+        ...
+
+
+class Viewer:
+    """A viewer and where it stands."""
+
+    __slots__ = (
+        "congested",
+        "header_version",
+        "joined_at",
+        "kind",
+        "lagging_since",
+        "output",
+        "owner",
+        "sink",
+        "start_bytes",
+        "started",
+    )
+
+    def __init__(self, sink: Sink, kind: ViewerKind, owner: ViewerOwner) -> None:
+        self.sink = sink
+        self.kind = kind
+        self.owner = owner
+        self.output: Output | None = None
+        self.congested = False
+        self.started = False
+        self.lagging_since: float | None = None  # skipped, waits for its buffer and a keyframe
+        self.joined_at = 0.0
+        self.start_bytes = 0  # size of the block that it began with
+        self.header_version = -1  # of the headers that it has
+
+    def writing_paused(self) -> None:
+        """Take note that the sink holds unsent bytes (asyncio's ``pause_writing``)."""
+        self.congested = True
+        if self.output is not None:
+            self.output.viewer_congested(self)
+
+    def writing_resumed(self) -> None:
+        """Take note that all is sent (asyncio's ``resume_writing``)."""
+        self.congested = False
+        if self.output is not None:
+            self.output.viewer_drained(self)
