@@ -1,7 +1,59 @@
-"""Chunks to messages [RTMP 1.0 §5.3]."""
+"""Chunks to messages [RTMP 1.0 §5.3].
 
+Theory of operation. `ChunkReader.feed` walks over the bytes of one read with an offset and copies
+nothing but payloads: a message that lies whole in one chunk and one read is one slice of them.
+Three things may be left over at the end of a read, and nothing else is kept: the bytes of a header
+that is not complete yet (at most 18), the chunk stream whose chunk is being read with the number
+of bytes it still lacks, and per chunk stream the body of an unfinished message.
+
+A header changes state only once all of it is there; so does the peek at a repeated extended
+timestamp. That makes any split of the same bytes give the same messages.
+
+Unfinished bodies are bytearrays and not lists of parts: a peer that sends a byte at a time would
+make a list cost many times what ``max_partial_bytes`` allows.
+"""
+
+from struct import Struct
+from typing import Final
+
+from common.errors import ChunkError
+from common.rtmp.chunk_writer import DEFAULT_CHUNK_SIZE
+from common.rtmp.control import decode_u32
 from common.rtmp.limits import RtmpLimits
-from common.rtmp.message import Message
+from common.rtmp.message import TIMESTAMP_MASK, Message, MessageType
+
+_EXTENDED: Final = 0xFFFFFF
+"""In the 3-byte time field: the time stands in 4 bytes behind the header [RTMP 1.0 §5.3.1.3]."""
+
+_NOT_EXTENDED: Final = -1
+
+_MAX_FIRST_DELTA_MS: Final = 10_000
+"""Largest fmt 0 time that a following fmt 3 may repeat as a delta.
+
+By the specification it always does [RTMP 1.0 §5.3.1.2.4], and FMLE relies on it; old librtmp means
+"the same time again". A stream that has run for longer than this would visibly jump."""
+
+# Two fields share a word where 3-byte fields leave no other alignment.
+_FMT0 = Struct(">IIHB")  # time 3, length 3, type 1, stream id 4 (little-endian, [§5.3.1.2.1])
+_FMT1 = Struct(">IHB")  # delta 3, length 3, type 1
+_U32 = Struct(">I")
+
+_HEADER_BYTES: Final = (11, 7, 3, 0)  # by fmt
+
+
+class _ChunkStream:
+    """What one chunk stream (csid) inherits from header to header, and its unfinished message."""
+
+    __slots__ = ("body", "delta", "extended", "length", "stream_id", "timestamp", "type_id")
+
+    def __init__(self) -> None:
+        self.timestamp = 0
+        self.delta = 0
+        self.length = 0
+        self.type_id = 0
+        self.stream_id = 0
+        self.extended = _NOT_EXTENDED  # the extended time of the last full header, if it had one
+        self.body: bytearray | None = None  # None: no message has begun
 
 
 class ChunkReader:
@@ -10,10 +62,28 @@ class ChunkReader:
     ``bytes_received`` counts all bytes fed so far, for acknowledgements.
     """
 
-    __slots__ = ("bytes_received",)
+    __slots__ = (
+        "_chunk_left",
+        "_chunk_size",
+        "_current",
+        "_held",
+        "_limits",
+        "_partial_bytes",
+        "_small_message",
+        "_streams",
+        "bytes_received",
+    )
 
     def __init__(self, limits: RtmpLimits) -> None:
         self.bytes_received = 0
+        self._limits = limits
+        self._small_message = min(limits.max_command_bytes, limits.max_message_bytes)
+        self._chunk_size = DEFAULT_CHUNK_SIZE
+        self._streams: dict[int, _ChunkStream] = {}
+        self._held = b""  # the beginning of a header
+        self._current: _ChunkStream | None = None  # whose chunk is being read …
+        self._chunk_left = 0  # … and what it lacks
+        self._partial_bytes = 0
 
     def feed(self, data: bytes) -> list[Message]:
         """Return the messages that ``data`` completes; any split of the bytes gives the same.
@@ -24,4 +94,209 @@ class ChunkReader:
         Raises ChunkError; the reader must not be used afterwards. Messages completed by the same
         ``data`` before the error are lost.
         """
-        raise NotImplementedError
+        self.bytes_received += len(data)
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        messages: list[Message] = []
+        pos = 0
+        end = len(data)
+        while True:
+            stream = self._current
+            if stream is None:
+                after_header = self._open_chunk(data, pos, end)
+                if after_header < 0:
+                    self._held = data[pos:]
+                    return messages
+                pos = after_header
+                stream = self._current
+                assert stream is not None
+            take = self._chunk_left
+            if take > end - pos:
+                take = end - pos
+                self._chunk_left -= take
+            else:
+                self._chunk_left = 0
+                self._current = None
+            piece = data[pos : pos + take]
+            pos += take
+            body = stream.body
+            if take == stream.length and not body:
+                stream.body = None
+                message = Message(stream.type_id, stream.timestamp, stream.stream_id, piece)
+            else:
+                assert body is not None
+                body += piece
+                self._partial_bytes += take
+                if self._partial_bytes > self._limits.max_partial_bytes:
+                    raise ChunkError(
+                        "partial_messages_too_large",
+                        f"unfinished messages hold more than {self._limits.max_partial_bytes} B",
+                    )
+                if len(body) < stream.length:
+                    if self._current is not None:
+                        return messages
+                    continue
+                self._partial_bytes -= len(body)
+                stream.body = None
+                message = Message(stream.type_id, stream.timestamp, stream.stream_id, bytes(body))
+            if message.type_id > MessageType.ABORT or not self._obey(message):
+                messages.append(message)
+
+    def _open_chunk(self, data: bytes, pos: int, end: int) -> int:
+        """Read the header at ``pos``; return where the payload begins, or -1 for lack of bytes."""
+        if pos >= end:
+            return -1
+        first = data[pos]
+        csid = first & 0x3F
+        pos += 1
+        if csid < 2:  # two more forms of the basic header [§5.3.1.1]
+            if pos + csid >= end:
+                return -1
+            if csid == 0:
+                csid = 64 + data[pos]
+                pos += 1
+            else:  # little-endian, unlike nearly all else
+                csid = 64 + data[pos] + (data[pos + 1] << 8)
+                pos += 2
+        fmt = first >> 6
+        if pos + _HEADER_BYTES[fmt] > end:
+            return -1
+        stream = self._streams.get(csid)
+        if stream is None:
+            stream = self._new_stream(csid, fmt)
+        if stream.body is not None:
+            pos = _continue_message(stream, fmt, data, pos, end)
+        else:
+            pos = self._begin_message(stream, fmt, data, pos, end)
+        if pos < 0:
+            return -1
+        assert stream.body is not None
+        left = stream.length - len(stream.body)
+        self._chunk_left = left if left < self._chunk_size else self._chunk_size
+        self._current = stream
+        return pos
+
+    def _new_stream(self, csid: int, fmt: int) -> _ChunkStream:
+        # fmt 1 must do: librtmp and ffmpeg open csid 2 with it for SetBufferLength.
+        if fmt > 1:
+            raise ChunkError("no_full_header", f"chunk stream {csid} begins with fmt {fmt}")
+        if len(self._streams) >= self._limits.max_chunk_streams:
+            raise ChunkError(
+                "too_many_chunk_streams", f"more than {self._limits.max_chunk_streams} are in use"
+            )
+        stream = self._streams[csid] = _ChunkStream()
+        return stream
+
+    def _begin_message(
+        self, stream: _ChunkStream, fmt: int, data: bytes, pos: int, end: int
+    ) -> int:
+        """Take over the header of a new message and return where its payload begins, or -1."""
+        length = stream.length
+        type_id = stream.type_id
+        stream_id = stream.stream_id
+        extended = stream.extended
+        if fmt == 0:
+            word, low, middle, high = _FMT0.unpack_from(data, pos)
+            time = word >> 8
+            length = (word & 0xFF) << 16 | low >> 16
+            type_id = low >> 8 & 0xFF
+            stream_id = low & 0xFF | (middle & 0xFF00) | (middle & 0xFF) << 16 | high << 24
+            pos += 11
+        elif fmt == 1:
+            word, low, type_id = _FMT1.unpack_from(data, pos)
+            time = word >> 8
+            length = (word & 0xFF) << 16 | low
+            pos += 7
+        elif fmt == 2:
+            time = data[pos] << 16 | data[pos + 1] << 8 | data[pos + 2]
+            pos += 3
+        else:
+            time = stream.delta
+        if time == _EXTENDED if fmt < 3 else extended >= 0:
+            if pos + 4 > end:
+                return -1
+            time = _U32.unpack_from(data, pos)[0]
+            pos += 4
+            if fmt == 3 and time == extended:  # after fmt 0 it repeats a time, not a delta
+                time = stream.delta
+            else:
+                extended = time
+        elif fmt < 3:
+            extended = _NOT_EXTENDED
+        if length > self._small_message and length > self._limits.message_cap(type_id):
+            raise ChunkError("message_too_large", f"{length} B in a message of type {type_id}")
+        if fmt == 0:
+            stream.timestamp = time
+            stream.delta = time if time <= _MAX_FIRST_DELTA_MS else 0
+        else:
+            stream.timestamp = (stream.timestamp + time) & TIMESTAMP_MASK
+            stream.delta = time
+        stream.length = length
+        stream.type_id = type_id
+        stream.stream_id = stream_id
+        stream.extended = extended
+        stream.body = bytearray()
+        return pos
+
+    def _obey(self, message: Message) -> bool:
+        """Carry out Set Chunk Size or Abort; False for any other type."""
+        value = decode_u32(message.payload)
+        if message.type_id == MessageType.SET_CHUNK_SIZE:
+            if value is not None:
+                self._set_chunk_size(value)
+        elif message.type_id == MessageType.ABORT:
+            stream = None if value is None else self._streams.get(value)
+            if stream is not None and stream.body is not None:
+                self._partial_bytes -= len(stream.body)
+                stream.body = None  # the header stays: the next message may inherit from it
+        else:
+            return False
+        return True
+
+    def _set_chunk_size(self, size: int) -> None:
+        if size > 0x7FFFFFFF:
+            raise ChunkError("bad_chunk_size", f"the top bit must be zero, not {size:#x}")
+        if size < self._limits.min_chunk_size:  # each chunk costs the same work, full or not
+            raise ChunkError(
+                "bad_chunk_size", f"{size} is under the minimum of {self._limits.min_chunk_size}"
+            )
+        # No message is longer, so a greater size changes nothing; and nothing is sized by it.
+        self._chunk_size = min(size, self._limits.max_message_bytes)
+
+
+def _continue_message(stream: _ChunkStream, fmt: int, data: bytes, pos: int, end: int) -> int:
+    """Pass over the header of a further chunk; return where its payload begins, or -1."""
+    if fmt == 3:
+        if stream.extended < 0:
+            return pos
+        return _skip_repeated_time(stream, data, pos, end)
+    # A full header here was CVE-2016-10191 in FFmpeg, whose reassembly believed the new length.
+    # SRS and FFmpeg accept fmt 1 and 2 that change nothing; their time is ignored.
+    if fmt == 0:
+        raise ChunkError("header_in_message", "a full header inside an unfinished message")
+    if fmt == 1:
+        word, low, type_id = _FMT1.unpack_from(data, pos)
+        if ((word & 0xFF) << 16 | low) != stream.length or type_id != stream.type_id:
+            raise ChunkError("header_in_message", "another length or type inside a message")
+    if data[pos : pos + 3] == b"\xff\xff\xff":
+        pos += 4
+    pos += _HEADER_BYTES[fmt]
+    return pos if pos <= end else -1
+
+
+def _skip_repeated_time(stream: _ChunkStream, data: bytes, pos: int, end: int) -> int:
+    """Pass over the extended time in a fmt 3 chunk, if the peer repeats it there.
+
+    The specification and most peers do; OBS before 30.1 and encoders made from old rtmpdump do
+    not, and then these bytes are payload. Bytes that cannot be the time are recognised at once:
+    waiting for four of them could wait for ever at the end of a message.
+    """
+    seen = data[pos : pos + 4]
+    for time in (stream.extended, stream.timestamp):
+        repeated = _U32.pack(time)
+        if seen == repeated:
+            return pos + 4
+        if len(seen) < 4 and repeated.startswith(seen):
+            return -1
+    return pos

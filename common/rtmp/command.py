@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from common.errors import AmfError
+from common.rtmp import amf0
 from common.rtmp.limits import RtmpLimits
+from common.rtmp.message import MessageType
 
 
 @dataclass(slots=True)
@@ -20,11 +23,17 @@ class Command:
 
 
 def decode_command(message_type: int, payload: bytes, limits: RtmpLimits) -> Command:
-    """Return the command in a message of type 20 or 17.
+    """Return the command in a message of type 20 or 17. A missing transaction id is 0.
 
     Raises AmfError when there is none in it.
     """
-    raise NotImplementedError
+    values = _decode(message_type, payload, limits)
+    if not values or not isinstance(values[0], str):
+        raise AmfError("command_without_name", "a command must begin with a string")
+    name, transaction_id, command_object = [*values, None, None][:3]
+    if isinstance(transaction_id, bool) or not isinstance(transaction_id, int | float):
+        transaction_id = 0.0
+    return Command(name, float(transaction_id), command_object, values[3:])
 
 
 def encode_command(name: str, transaction_id: float, *values: Any) -> bytes:
@@ -32,7 +41,7 @@ def encode_command(name: str, transaction_id: float, *values: Any) -> bytes:
 
     The first of ``values`` is the command object (None where there is none).
     """
-    raise NotImplementedError
+    return amf0.encode(name, transaction_id, *values)
 
 
 def decode_data(message_type: int, payload: bytes, limits: RtmpLimits) -> list[Any]:
@@ -41,4 +50,13 @@ def decode_data(message_type: int, payload: bytes, limits: RtmpLimits) -> list[A
     Raises AmfError. That is a reason to drop the message, not to close: ffmpeg sends raw timecode
     bytes as data messages, and the first value need not be a string.
     """
-    raise NotImplementedError
+    return _decode(message_type, payload, limits)
+
+
+def _decode(message_type: int, payload: bytes, limits: RtmpLimits) -> list[Any]:
+    # The AMF3 types are AMF0 behind a zero byte, which some senders leave out [E-RTMP v2];
+    # no AMF0 value that a message may begin with starts with one.
+    amf3 = message_type in (MessageType.COMMAND_AMF3, MessageType.DATA_AMF3)
+    if amf3 and payload[:1] == b"\x00":
+        payload = payload[1:]
+    return amf0.decode_all(payload, limits)

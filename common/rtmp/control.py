@@ -6,6 +6,14 @@ closing a connection for. Set Chunk Size and Abort are carried out by the chunk 
 
 from dataclasses import dataclass
 from enum import IntEnum
+from struct import Struct
+
+from common.rtmp.message import UserControl
+
+_U32 = Struct(">I")
+_PEER_BANDWIDTH = Struct(">IB")
+_EVENT = Struct(">HI")
+_BUFFER_LENGTH = Struct(">HII")
 
 
 class BandwidthLimit(IntEnum):
@@ -30,36 +38,39 @@ class UserControlEvent:
 
 def encode_u32(value: int) -> bytes:
     """Return the payload of types 1, 2, 3 and 5: one 32-bit number (higher bits are cut off)."""
-    raise NotImplementedError
+    return _U32.pack(value & 0xFFFFFFFF)
 
 
 def decode_u32(payload: bytes) -> int | None:
     """Return the number of types 1, 2, 3 and 5."""
-    raise NotImplementedError
+    return int.from_bytes(payload[:4], "big") if len(payload) >= 4 else None
 
 
-def encode_peer_bandwidth(
-    window: int, limit: BandwidthLimit = BandwidthLimit.DYNAMIC
-) -> bytes:
+def encode_peer_bandwidth(window: int, limit: BandwidthLimit = BandwidthLimit.DYNAMIC) -> bytes:
     """Return the payload of type 6."""
-    raise NotImplementedError
+    return _PEER_BANDWIDTH.pack(window, limit)
 
 
 def decode_peer_bandwidth(payload: bytes) -> int | None:
     """Return the window of type 6; its limit type, which some peers leave out, changes nothing."""
-    raise NotImplementedError
+    return decode_u32(payload)
 
 
 def encode_user_control(event: int, value: int) -> bytes:
     """Return the payload of type 4 for an event with one number (stream id, or ping time)."""
-    raise NotImplementedError
+    return _EVENT.pack(event, value)
 
 
 def encode_buffer_length(stream_id: int, buffer_ms: int) -> bytes:
     """Return the payload of the SetBufferLength event of type 4."""
-    raise NotImplementedError
+    return _BUFFER_LENGTH.pack(UserControl.SET_BUFFER_LENGTH, stream_id, buffer_ms)
 
 
 def decode_user_control(payload: bytes) -> UserControlEvent | None:
     """Return the event of type 4."""
-    raise NotImplementedError
+    if len(payload) < _EVENT.size:
+        return None
+    event, value = _EVENT.unpack_from(payload)
+    if event == UserControl.SET_BUFFER_LENGTH and len(payload) >= _BUFFER_LENGTH.size:
+        return UserControlEvent(event, value, _BUFFER_LENGTH.unpack_from(payload)[2])
+    return UserControlEvent(event, value)

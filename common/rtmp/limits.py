@@ -5,6 +5,8 @@ Precedents stand beside each: what other servers chose, or the client that needs
 
 from dataclasses import dataclass
 
+from common.rtmp.message import MessageType
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RtmpLimits:
@@ -29,3 +31,9 @@ class RtmpLimits:
     max_amf_string_bytes: int = 64 * 1024
     max_aggregate_messages: int = 1024
     max_name_bytes: int = 4096  # app, tcUrl, stream name as sent, with their query strings
+
+    def message_cap(self, type_id: int) -> int:
+        """Return the largest allowed message of a type, in bytes."""
+        if type_id in (MessageType.AUDIO, MessageType.VIDEO, MessageType.AGGREGATE):
+            return self.max_message_bytes
+        return self.max_command_bytes
