@@ -1,0 +1,1 @@
+"""Keeps the worker processes of a node alive, and puts a node together."""

@@ -1,0 +1,154 @@
+"""One worker as the supervisor holds it: an OS process and the control channel to it."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from common.logs import get_log
+from common.metrics import MULTIPROC_ENV
+from common.supervisor.app import WorkerContext, WorkerStatus
+from common.supervisor.channel import Channel
+from common.supervisor.messages import (
+    BootFailed,
+    ChannelError,
+    Configure,
+    Heartbeat,
+    Message,
+    Ready,
+    ToWorker,
+    Vitals,
+)
+from common.supervisor.python_module import module_command, module_environment
+from common.supervisor.runtime_dir import metrics_dir
+
+CONTROL_FD_ENV = "HEADWATER_CONTROL_FD"
+"""Names the inherited file descriptor of a worker's end of the control channel."""
+
+_log = get_log("supervisor")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """The worker has opened its listeners."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerHeard:
+    """A heartbeat has come; the figures are in the `WorkerProcess`."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerExited:
+    """The process has ended. Always the last event of a worker."""
+
+    slot: int
+    pid: int
+    code: int  # negative: the signal
+    boot_failure: str
+
+
+WorkerEvent = WorkerReady | WorkerHeard | WorkerExited
+
+
+class WorkerProcess:
+    """A running worker. Its events go to ``report``, in order."""
+
+    def __init__(
+        self,
+        slot: int,
+        process: asyncio.subprocess.Process,
+        channel: Channel,
+        report: Callable[[WorkerEvent], None],
+    ) -> None:
+        self.slot = slot
+        self.pid = process.pid
+        self.status = WorkerStatus()
+        self.vitals = Vitals()
+        self._process = process
+        self._channel = channel
+        self._report = report
+        self._boot_failure = ""
+        self._watching = asyncio.create_task(self._watch(), name=f"worker-{slot}")
+
+    @classmethod
+    async def launch(
+        cls, module: str, context: WorkerContext, report: Callable[[WorkerEvent], None]
+    ) -> "WorkerProcess":
+        """Start ``module`` as the worker in ``context.slot`` and tell it everything it must know.
+
+        Raises:
+            OSError: the system cannot start one more process.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *module_command(module),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    env=_environment(theirs.fileno(), context),
+                    # Ctrl-C in a terminal reaches the whole foreground process group; a
+                    # session of its own leaves it to the supervisor what a worker hears of it.
+                    start_new_session=True,
+                )
+            except BaseException:
+                ours.close()
+                raise
+        worker = cls(context.slot, process, await Channel.open(ours), report)
+        worker.send(Configure(context=context))
+        return worker
+
+    def send(self, message: ToWorker) -> None:
+        """Send a message; one to a worker that has gone is lost."""
+        self._channel.send(message)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, unless the process has already ended."""
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def wait(self) -> None:
+        """Wait until the process has ended and been reported."""
+        await self._watching
+
+    async def _watch(self) -> None:
+        try:
+            while (message := await self._channel.receive()) is not None:
+                self._take(message)
+        except ChannelError as error:
+            _log.error("worker is unintelligible", worker=self.slot, pid=self.pid, reason=error)
+            self.signal(signal.SIGKILL)
+        code = await self._process.wait()
+        self._channel.close()
+        self._report(WorkerExited(self.slot, self.pid, code, self._boot_failure))
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Ready():
+                self._report(WorkerReady(self.slot))
+            case Heartbeat(status=status, vitals=vitals):
+                self.status, self.vitals = status, vitals
+                self._report(WorkerHeard(self.slot))
+            case BootFailed(reason=reason):
+                self._boot_failure = reason
+            case _:
+                raise ChannelError(f"a worker must not send {type(message).__name__}")
+
+
+def _environment(control_fd: int, context: WorkerContext) -> dict[str, str]:
+    inherited = module_environment()
+    # Settings from our own environment, passwords among them, reach a worker by the channel only.
+    ours = [name for name in os.environ if name.startswith("HEADWATER_")]
+    for name in ours:
+        del inherited[name]
+    return inherited | {
+        CONTROL_FD_ENV: str(control_fd),
+        MULTIPROC_ENV: str(metrics_dir(context.runtime_dir)),
+    }
