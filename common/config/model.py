@@ -157,6 +157,8 @@ class RedisSettings(Section):
     """Sentinel addresses, host:port."""
     sentinel_master: str = "mymaster"
     """Name of the master that the sentinels watch."""
+    sentinel_password: SecretStr = SecretStr("")
+    """Password of the sentinels themselves, where they ask for one."""
     username: str = ""
     """ACL user, where it is not in the URL."""
     password: SecretStr = SecretStr("")

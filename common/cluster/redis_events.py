@@ -1,0 +1,101 @@
+"""Listening for announcements over a connection of its own."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from redis.asyncio.client import PubSub
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from common.cluster.codec import decode_announcement
+from common.cluster.records import ClusterEvent, EventKind
+from common.cluster.redis_connect import AWAY, RedisTarget
+from common.errors import RecordError
+
+log = logging.getLogger(__name__)
+
+BACKOFF_MIN_S = 0.1
+BACKOFF_MAX_S = 2.0
+
+
+class RedisEvents:
+    """Announcements of one channel, for ever.
+
+    A connection on which nothing is heard for ``quiet_s`` is pinged; one that then stays silent
+    for as long again is given up. (Redis sends subscribers nothing by itself, so a dead host and
+    a quiet cluster look the same.)
+    """
+
+    def __init__(
+        self, target: RedisTarget, channel: str, *, timeout_s: float, quiet_s: float
+    ) -> None:
+        self._target = target
+        self._channel = channel
+        self._timeout_s = timeout_s
+        self._quiet_s = quiet_s
+        self._closed = False
+
+    def close(self) -> None:
+        """End every `listen` at its next loss of the connection instead of connecting again."""
+        self._closed = True
+
+    async def listen(self) -> AsyncGenerator[ClusterEvent, None]:
+        """Yield announcements, RESYNC first and after each new connection."""
+        pause_s = BACKOFF_MIN_S
+        heard = True
+        while not self._closed:
+            try:
+                async with aclosing(self._listen_once()) as events:
+                    async for event in events:
+                        if event.kind is EventKind.RESYNC:
+                            log.info("listening for announcements at %s", self._target.address)
+                            pause_s = BACKOFF_MIN_S
+                            heard = True
+                        yield event
+            except AWAY as error:
+                if heard:  # once per loss, not once per attempt
+                    reason = str(error) or "no answer"
+                    log.warning("announcements from %s lost: %s", self._target.address, reason)
+                heard = False
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, BACKOFF_MAX_S)
+
+    async def _listen_once(self) -> AsyncGenerator[ClusterEvent, None]:
+        pubsub = self._target.client.pubsub()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await pubsub.subscribe(self._channel)
+                while not await _confirmed(pubsub, self._timeout_s):
+                    pass
+            yield ClusterEvent(kind=EventKind.RESYNC)
+            while True:
+                data = await self._next(pubsub)
+                event = None if data is None else _decode(data)
+                if event is not None:
+                    yield event
+        finally:
+            await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py left it so
+
+    async def _next(self, pubsub: PubSub) -> bytes | None:
+        message = await pubsub.get_message(timeout=self._quiet_s)
+        if message is None:
+            async with asyncio.timeout(self._timeout_s):
+                await pubsub.ping()
+            message = await pubsub.get_message(timeout=self._quiet_s)
+            if message is None:
+                raise RedisConnectionError("silent, even to a ping")
+        return message["data"] if message["type"] == "message" else None
+
+
+async def _confirmed(pubsub: PubSub, timeout_s: float) -> bool:
+    message = await pubsub.get_message(timeout=timeout_s)
+    return message is not None and message["type"] == "subscribe"
+
+
+def _decode(data: bytes) -> ClusterEvent | None:
+    try:
+        return decode_announcement(data)
+    except RecordError as error:
+        log.warning("announcement ignored: %s", error)
+        return None

@@ -1,0 +1,97 @@
+"""A real Redis for tests: in a container where a Docker engine runs, else a local server."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from common.cluster.redis_directory import RedisDirectory
+from common.config.model import LeaseSettings, RedisSettings
+from common.local.redis_server import RedisServer
+
+IMAGE = "valkey/valkey:8-alpine"
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A running Redis for the whole session."""
+    with _container() if _docker_runs() else _local_server() as url:
+        yield url
+
+
+@pytest.fixture
+def redis_settings(redis_url: str) -> RedisSettings:
+    """Settings with a key prefix of this test alone."""
+    return redis_settings_for(redis_url)
+
+
+@pytest.fixture
+async def raw_redis(redis_url: str) -> AsyncIterator[Redis]:
+    """A plain client to look behind the directory."""
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def redis_directory(redis_settings: RedisSettings) -> AsyncIterator[RedisDirectory]:
+    """An empty table in Redis, default lease."""
+    directory = RedisDirectory(redis_settings, LeaseSettings())
+    yield directory
+    await directory.close()
+
+
+def redis_settings_for(url: str, **changes: object) -> RedisSettings:
+    """Make settings for ``url`` with a fresh key prefix, so that tests share no keys."""
+    values = {"url": SecretStr(url), "key_prefix": f"t{uuid.uuid4().hex[:12]}", **changes}
+    return RedisSettings.model_validate(values)
+
+
+def _docker_runs() -> bool:
+    if "DOCKER_HOST" not in os.environ and not Path("/var/run/docker.sock").exists():
+        return False
+    import docker  # slow to import, and only of use where an engine is
+
+    try:
+        client = docker.from_env(timeout=2)
+        client.ping()
+        client.close()
+    except docker.errors.DockerException:
+        return False
+    return True
+
+
+@contextmanager
+def _container() -> Iterator[str]:
+    from testcontainers.core.container import DockerContainer
+
+    with DockerContainer(IMAGE).with_exposed_ports(6379) as container:
+        url = f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}/0"
+        asyncio.run(_until_it_answers(url))
+        yield url
+
+
+@contextmanager
+def _local_server() -> Iterator[str]:
+    server = RedisServer()
+    asyncio.run(server.start())
+    try:
+        yield server.url
+    finally:
+        asyncio.run(server.stop())
+
+
+async def _until_it_answers(url: str) -> None:
+    async with asyncio.timeout(30), Redis.from_url(url) as client:
+        while True:
+            try:
+                await client.ping()
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                return
