@@ -85,6 +85,11 @@ class ChunkReader:
         self._chunk_left = 0  # … and what it lacks
         self._partial_bytes = 0
 
+    @property
+    def unfinished_bytes(self) -> int:
+        """Return how many bytes of unfinished messages are held."""
+        return self._partial_bytes
+
     def feed(self, data: bytes) -> list[Message]:
         """Return the messages that ``data`` completes; any split of the bytes gives the same.
 
