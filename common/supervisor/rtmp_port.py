@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from common.config.address import join_address, split_address
+from common.config.address import split_address
 from common.errors import ConfigError
 
 
