@@ -40,11 +40,15 @@ class Playback:
         self._task: asyncio.Task[None] | None = None
         self._asked_at = session.server.now()
         self.viewer = Viewer(session.connection.transport, order.kind, self)
-        stream = session.server.role.find(order)
+
+    def begin(self, order: PlayOrder) -> None:
+        """Start at once if the stream is here, else as soon as it has been got hold of."""
+        server = self._session.server
+        stream = server.role.find(order)
         if stream is not None:
             self._begin(stream)
         else:
-            self._task = session.server.loop.create_task(self._wait(order))
+            self._task = server.loop.create_task(self._wait(order))
 
     def congestion(self, congested: bool) -> None:
         """Pass on that the transport holds unsent bytes, or no longer does."""

@@ -32,13 +32,13 @@ _log = get_log("session")
 
 
 class Session:
-    """A connected client. Publishes at most one stream; may play several."""
+    """A connected client: publishes one stream or plays one, or neither yet."""
 
     __slots__ = (
         "_app",
         "_ended",
         "_hello",
-        "_plays",
+        "_playback",
         "_publishing",
         "_tc_url",
         "connection",
@@ -55,7 +55,7 @@ class Session:
         self._app = ""
         self._tc_url = ""
         self._hello: RelayHello | None = None
-        self._plays: dict[int, Playback] | None = None  # lazily: most have exactly one
+        self._playback: Playback | None = None
         self._publishing: Publishing | None = None
         self._ended = False
 
@@ -74,7 +74,7 @@ class Session:
         """What the client is, for metrics: publisher, player, relay, sibling or client."""
         if self._publishing is not None:
             return "publisher"
-        return self._viewer_kind().value if self._plays else "client"
+        return self._viewer_kind().value if self._playback else "client"
 
     def media(self, message: Message) -> None:
         """Pass on a publisher's media."""
@@ -83,9 +83,8 @@ class Session:
 
     def congestion(self, congested: bool) -> None:
         """Tell the viewers of this connection that it is congested, or no longer."""
-        if self._plays:
-            for play in self._plays.values():
-                play.congestion(congested)
+        if self._playback is not None:
+            self._playback.congestion(congested)
 
     def handle(self, event: ServerEvent) -> None:
         """Act on what the client asks for."""
@@ -98,15 +97,14 @@ class Session:
                 self._stop_publishing("unpublished")
             case PlayRequested():
                 self._play(event)
-            case PlayStopped(stream_id=stream_id):
-                if self._plays and (play := self._plays.pop(stream_id, None)):
-                    play.stop()
-            case PauseChanged(stream_id=stream_id, paused=paused):
-                if self._plays and (play := self._plays.get(stream_id)):
-                    play.pause(paused)
-            case TrackChanged(stream_id=stream_id):
-                if self._plays and (play := self._plays.get(stream_id)):
-                    play.change_tracks(event)
+            case PlayStopped():
+                self._stop_playing()
+            case PauseChanged(paused=paused) if self._playback is not None:
+                self._playback.pause(paused)
+            case TrackChanged() if self._playback is not None:
+                self._playback.change_tracks(event)
+            case PauseChanged() | TrackChanged():
+                pass  # nothing is played; what is wanted is told again when it is
             case Closed() | Message():
                 raise UsageError("handled by the connection")
 
@@ -147,9 +145,15 @@ class Session:
             self.core.reject_play(event.stream_id, "NetStream.Play.StreamNotFound", str(error))
             return
         order = PlayOrder(name=name, kind=self._viewer_kind(), hello=self._hello)
-        if self._plays is None:
-            self._plays = {}
-        self._plays[event.stream_id] = Playback(self, event, order)
+        self._stop_playing()
+        # Begun after it is known here: its first block may meet a congested transport.
+        self._playback = Playback(self, event, order)
+        self._playback.begin(order)
+
+    def _stop_playing(self) -> None:
+        playback, self._playback = self._playback, None
+        if playback is not None:
+            playback.stop()
 
     def _stop_publishing(self, reason: str) -> None:
         publishing, self._publishing = self._publishing, None
@@ -167,6 +171,4 @@ class Session:
                 "connection closed", kind=kind, reason=reason, detail=detail
             )
         self._stop_publishing(reason)
-        plays, self._plays = self._plays, None
-        for play in (plays or {}).values():
-            play.stop()
+        self._stop_playing()

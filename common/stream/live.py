@@ -59,7 +59,7 @@ class LiveStream:
         return iter(self._outputs.values())
 
     def begin_session(self) -> None:
-        """Prepare for a new source of the stream.
+        """Prepare for a new source of the stream; not for the same one after a short loss.
 
         Nothing of the old one is served to newcomers: a header of a track that does not come
         again would be a track that never plays (SRS #1630). Viewers go on at a keyframe.

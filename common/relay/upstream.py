@@ -1,0 +1,233 @@
+"""One pull: an RTMP play session towards the node that has the stream.
+
+The shell round `ClientConnection`, as `common.net.connection` is round the server core. It is plain
+RTMP, so it can pull from any RTMP server.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from common.errors import RelayError
+from common.ids import StreamKey
+from common.rtmp.client import ClientConnection, Mode
+from common.rtmp.events import (
+    ClientEvent,
+    Closed,
+    Connected,
+    PlayStarted,
+    Pong,
+    ReconnectRequested,
+    Refused,
+    StreamEnded,
+)
+from common.rtmp.limits import RtmpLimits
+from common.rtmp.message import Message
+
+PING_INTERVAL_S: Final = 1.0
+"""Answers to pings tell a silent publisher, whose origin is alive, from an origin that is gone."""
+
+WATCH_S: Final = 0.25
+
+CHUNK_SIZE: Final = 4096
+"""For the few commands that we send upstream."""
+
+_NOT_FOUND: Final = "NetStream.Play.StreamNotFound"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamAddress:
+    """Where to pull from: a worker of another node, or a sibling's Unix socket."""
+
+    host: str = ""
+    port: int = 0
+    unix: Path | None = None
+
+    @classmethod
+    def parse(cls, address: str) -> "UpstreamAddress":
+        """Return the address in a route, "host:port"; raises RelayError."""
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise RelayError("bad_address", f"route to {address!r} is not host:port")
+        return cls(host=host.strip("[]"), port=int(port))
+
+    def __str__(self) -> str:
+        if self.unix is not None:
+            return self.unix.name
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamTimes:
+    """Deadlines of a pull, in seconds."""
+
+    connect_s: float
+    first_media_s: float  # from the connection, and again from the accepted play
+    silence_s: float  # nothing at all, not even the answer to a ping
+
+
+class Upstream(asyncio.Protocol):
+    """A running pull. Its end is a result: await `ended` for the reason."""
+
+    def __init__(
+        self,
+        core: ClientConnection,
+        times: UpstreamTimes,
+        on_media: Callable[[Message], None],
+        on_round_trip: Callable[[float], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._core = core
+        self._times = times
+        self._on_media = on_media
+        self._on_round_trip = on_round_trip
+        self._transport: asyncio.Transport | None = None
+        self._heard_at = self._waiting_since = self._loop.time()
+        self._has_media = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._can_ping = False
+        self._pinged_at = 0.0
+        self.ended: asyncio.Future[RelayError] = self._loop.create_future()
+        self.bytes_in = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._core.start()
+        self._pump()
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the core with what has come."""
+        self._heard_at = self._loop.time()
+        self.bytes_in += len(data)
+        self._core.receive_data(data, self._heard_at)
+        self._pump()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end of the socket."""
+        self._finish(RelayError("lost", str(exc) if exc else "connection closed"))
+
+    def close(self) -> None:
+        """Leave in good order."""
+        if self._transport is not None and not self.ended.done():
+            self._core.finish(self._loop.time())
+            self._write()
+        self._finish(RelayError("left"))
+
+    def _pump(self) -> None:
+        while events := self._core.events():
+            for event in events:
+                if type(event) is Message:
+                    self._has_media = True
+                    self._on_media(event)
+                else:
+                    self._handle(event)
+        self._write()
+
+    def _handle(self, event: ClientEvent) -> None:
+        match event:
+            case Refused(code=code, description=description):
+                reason = "not_found" if code == _NOT_FOUND else "refused"
+                self._finish(RelayError(reason, description or code))
+            case StreamEnded(code=code):
+                self._finish(RelayError("ended", code))
+            case ReconnectRequested():
+                self._finish(RelayError("reconnect_requested"))
+            case Closed(reason=reason, detail=detail):
+                self._finish(RelayError("closed", f"{reason} {detail}".strip()))
+            case Pong(rtt_s=rtt_s):
+                self._on_round_trip(rtt_s)
+            case Connected():
+                self._can_ping = True
+            case PlayStarted():
+                self._waiting_since = self._loop.time()
+
+    def _write(self) -> None:
+        output = self._core.data_to_send()
+        if output and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(output)
+
+    def _watch(self) -> None:
+        """Notice silence, and ping: both once a while, not per read."""
+        if self.ended.done():
+            return
+        now = self._loop.time()
+        times = self._times
+        if now - self._heard_at > times.silence_s:
+            self._finish(RelayError("silent", f"nothing came for {times.silence_s:g} s"))
+        elif not self._has_media and now - self._waiting_since > times.first_media_s:
+            self._finish(RelayError("no_media", f"no media within {times.first_media_s:g} s"))
+        else:
+            if self._can_ping and now - self._pinged_at >= PING_INTERVAL_S:
+                self._pinged_at = now
+                self._core.ping(now)
+                self._write()
+            self._timer = self._loop.call_later(WATCH_S, self._watch)
+
+    def _finish(self, outcome: RelayError) -> None:
+        if self.ended.done():
+            return
+        self.ended.set_result(outcome)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            self._transport.close()
+
+
+async def open_upstream(
+    address: UpstreamAddress,
+    stream: StreamKey,
+    *,
+    limits: RtmpLimits,
+    times: UpstreamTimes,
+    properties: dict[str, Any],
+    on_media: Callable[[Message], None],
+    on_round_trip: Callable[[float], None],
+) -> Upstream:
+    """Connect to ``address`` and play ``stream`` there; ``properties`` go into the connect.
+
+    Returns when the socket is connected: what comes of the play is told by `Upstream.ended` and
+    ``on_media``. Raises RelayError when there is no connection within the time.
+    """
+    loop = asyncio.get_running_loop()
+    app, name, tc_url = _target(stream, str(address))
+    core = ClientConnection(
+        limits,
+        mode=Mode.PLAY,
+        tc_url=tc_url,
+        app=app,
+        stream_name=name,
+        now=loop.time(),
+        chunk_size=CHUNK_SIZE,
+        random_bytes=os.urandom,
+        connect_properties=properties,
+    )
+
+    def protocol() -> Upstream:
+        return Upstream(core, times, on_media, on_round_trip)
+
+    try:
+        async with asyncio.timeout(times.connect_s):
+            if address.unix is not None:
+                _, upstream = await loop.create_unix_connection(protocol, str(address.unix))
+            else:
+                _, upstream = await loop.create_connection(protocol, address.host, address.port)
+    except TimeoutError as error:
+        raise RelayError("connect_timeout", f"{address}: no connection") from error
+    except OSError as error:
+        raise RelayError("connect_failed", f"{address}: {error.strerror or error}") from error
+    return upstream
+
+
+def _target(stream: StreamKey, host: str) -> tuple[str, str, str]:
+    """Return app, stream name and tcUrl that lead to ``stream`` again at the other end."""
+    path, _, vhost = stream.partition("@")
+    app, _, name = path.partition("/")
+    if vhost:
+        name = f"{name}?vhost={vhost}"
+    return app, name, f"rtmp://{host}/{app}"

@@ -1,0 +1,7 @@
+"""``python -m origin``: one origin worker, started by the supervisor."""
+
+from common.supervisor.worker import run_worker
+from origin.app import OriginApp
+
+if __name__ == "__main__":
+    run_worker(OriginApp)

@@ -1,0 +1,75 @@
+"""An origin worker, put together."""
+
+import asyncio
+
+from common.clock import SystemClock
+from common.cluster.redis_directory import RedisDirectory
+from common.net.meters import Meters
+from common.net.server import RtmpServer
+from common.stream.flusher import Flusher
+from common.supervisor.app import WorkerContext, WorkerStatus
+from origin.hub import Hub
+from origin.ownership import LeaseKeeper
+from origin.role import OriginRole
+
+
+class OriginApp:
+    """Accepts publishers on the shared RTMP port, serves relays on a port of its own."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        settings = context.settings
+        loop = asyncio.get_running_loop()
+        self._context = context
+        self._directory = RedisDirectory(settings.redis, settings.lease)
+        self._flusher = Flusher(settings.fanout, loop)
+        self._hub = Hub(settings, self._flusher, loop)
+        self._leases = LeaseKeeper(self._directory, settings.lease)
+        self._role = OriginRole(context, self._hub, self._leases, SystemClock())
+        self._server = RtmpServer(settings, self._role, context.node, loop)
+        self._meters = Meters(
+            self._server,
+            self._flusher,
+            streams=lambda: self._hub.streams,
+            publishers=lambda: self._hub.publishers,
+            ingress_bytes=lambda: self._server.totals.bytes_in,
+        )
+        self._metering: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Open both ports."""
+        context = self._context
+        relay = context.settings.relay
+        wanted = relay.port_base + context.slot if relay.port_base else 0
+        # The relay port first: an accepted publisher needs its address for the route.
+        port = await self._server.listen_tcp(relay.listen_host, wanted, shared=False)
+        self._role.relay_address = f"{context.advertise_host}:{port}"
+        self._leases.start()
+        await self._server.listen_tcp(context.rtmp_host, context.rtmp_port, shared=True)
+        self._metering = asyncio.ensure_future(self._meters.run())
+
+    def status(self) -> WorkerStatus:
+        """Return the figures for the heartbeat."""
+        loads = self._meters.loads
+        return WorkerStatus(
+            viewers=sum(load.viewers for load in loads.values()),
+            publishers=self._hub.publishers,
+            ingress_bytes=self._server.totals.bytes_in,
+            egress_bytes=self._flusher.totals.bytes_out,
+            directory_ok=self._leases.directory_ok,
+            streams=loads,
+        )
+
+    def members_changed(self, slots: frozenset[int]) -> None:
+        """Nothing to do: a stream stays at the worker that its encoder reached."""
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take nobody new; wait for those who are here."""
+        await self._server.drain(timeout_s)
+
+    async def stop(self) -> None:
+        """Close everything, and give the leases up so that nobody waits for them."""
+        if self._metering is not None:
+            self._metering.cancel()
+        await self._server.stop()
+        await self._leases.close()
+        await self._directory.close()

@@ -1,0 +1,83 @@
+"""The streams of an origin worker: who publishes each, and what is kept when he leaves."""
+
+import asyncio
+from collections.abc import Iterable
+
+from common.config.model import Settings
+from common.ids import StreamKey
+from common.logs import get_log
+from common.media.timeline import Timeline
+from common.stream.flusher import Flusher
+from common.stream.live import LiveStream
+from origin.ingest import PublishSession
+
+_log = get_log("origin.hub")
+
+
+class HeldStream:
+    """A stream, its clock, and its publisher while it has one."""
+
+    __slots__ = ("expiry", "live", "publisher", "timeline")
+
+    def __init__(self, live: LiveStream) -> None:
+        self.live = live
+        self.timeline = Timeline()
+        self.publisher: PublishSession | None = None
+        self.expiry: asyncio.TimerHandle | None = None
+
+
+class Hub:
+    """All streams of a worker."""
+
+    def __init__(
+        self, settings: Settings, flusher: Flusher, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._gop = settings.gop
+        self._grace_s = settings.publish.grace_s
+        self._flusher = flusher
+        self._loop = loop
+        self._streams: dict[StreamKey, HeldStream] = {}
+
+    @property
+    def streams(self) -> Iterable[LiveStream]:
+        """All streams, those included whose publisher may come back."""
+        return [held.live for held in self._streams.values()]
+
+    @property
+    def publishers(self) -> int:
+        """Streams that somebody publishes."""
+        return sum(held.publisher is not None for held in self._streams.values())
+
+    def find(self, key: StreamKey) -> LiveStream | None:
+        """Return a stream that is being published here."""
+        held = self._streams.get(key)
+        return held.live if held is not None and held.publisher is not None else None
+
+    def begin(self, publisher: PublishSession) -> HeldStream:
+        """Make ``publisher`` the one of its stream; an earlier one is told and closed.
+
+        The clock goes on where the last publisher of the stream left it.
+        """
+        key = publisher.key
+        held = self._streams.get(key)
+        if held is None:
+            live = LiveStream(key, self._gop, self._flusher)
+            held = self._streams[key] = HeldStream(live)
+        if held.expiry is not None:
+            held.expiry.cancel()
+            held.expiry = None
+        former, held.publisher = held.publisher, publisher
+        held.live.begin_session()
+        held.timeline.begin_session()
+        if former is not None:
+            former.evict("taken_over")
+        return held
+
+    def end(self, publisher: PublishSession, reason: str) -> None:
+        """Take note that ``publisher`` is gone: relays are told, the clock is kept for a while."""
+        held = self._streams.get(publisher.key)
+        if held is None or held.publisher is not publisher:
+            return  # it was taken over
+        held.publisher = None
+        held.live.end(reason)
+        held.expiry = self._loop.call_later(self._grace_s, self._streams.pop, publisher.key, None)
