@@ -1,0 +1,6 @@
+"""What flows through a stream: FLV bodies, their classification, caches and clocks; sans-IO.
+
+Reading order: `packet` (the unit), `flv` and `ertmp` (what a body is), `codec` (names), `metadata`
+(data messages), `gop` (what a viewer that joins is given), `timeline` (timestamps), `flv_file`
+(the container).
+"""
