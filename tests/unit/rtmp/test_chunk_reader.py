@@ -32,21 +32,24 @@ def refused(*wire: bytes, limits: RtmpLimits = LIMITS) -> str:
     """Return the reason for which the last of ``wire`` is refused; what is before it is fine."""
     reader = ChunkReader(limits)
     reader.feed(b"".join(wire[:-1]))
-    with pytest.raises(ChunkError) as caught:
-        for byte in wire[-1]:
-            reader.feed(bytes((byte,)))
-    reader = ChunkReader(limits)
+    with pytest.raises(ChunkError) as by_the_byte:
+        feed_by_the_byte(reader, wire[-1])
     with pytest.raises(ChunkError) as at_once:
-        reader.feed(b"".join(wire))
-    assert at_once.value.reason == caught.value.reason
-    return caught.value.reason
+        ChunkReader(limits).feed(b"".join(wire))
+    assert at_once.value.reason == by_the_byte.value.reason
+    return at_once.value.reason
+
+
+def feed_by_the_byte(reader: ChunkReader, data: bytes) -> None:
+    for at in range(len(data)):
+        reader.feed(data[at : at + 1])
 
 
 def times(messages: list[Message]) -> list[int]:
     return [message.timestamp for message in messages]
 
 
-# --- basic and message headers -------------------------------------------------------------------
+# Basic and message headers.
 
 
 @pytest.mark.parametrize("csid", [2, 63, 64, 319, 320, 65599])
@@ -108,7 +111,7 @@ def test_an_empty_message_is_read() -> None:  # conformance 35
     assert [message.payload for message in read(*wire)] == [b"", b"", b"x"]
 
 
-# --- time ------------------------------------------------------------------------------------------
+# Time.
 
 
 @pytest.mark.parametrize("fmt", [1, 2])
@@ -216,7 +219,7 @@ def test_c27_time_wraps_at_32_bits() -> None:
     assert times(read(*wire)) == [0xFFFFFFF0, 0x10]
 
 
-# --- messages of several chunks --------------------------------------------------------------------
+# Messages of several chunks.
 
 
 def test_c17_chunks_of_two_messages_may_alternate() -> None:
@@ -254,7 +257,7 @@ def test_fmt_1_and_2_that_change_nothing_go_on_with_the_message(fmt: int, time: 
     ]
 
 
-# --- Set Chunk Size and Abort ----------------------------------------------------------------------
+# Set Chunk Size and Abort.
 
 
 def test_c28_chunk_size_may_come_first() -> None:
@@ -325,7 +328,7 @@ def test_c36_unknown_types_are_returned_for_others_to_skip() -> None:
     assert [m.type_id for m in read(raw_chunk(0, 3, b"x", type_id=0), raw_chunk(0, 3, type_id=99))]
 
 
-# --- limits ----------------------------------------------------------------------------------------
+# Limits.
 
 SMALL = RtmpLimits(max_message_bytes=1000, max_command_bytes=300, max_partial_bytes=1500)
 
