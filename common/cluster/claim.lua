@@ -12,8 +12,16 @@
 -- ARGV[8]  announcement, open at its end: the epoch (msgpack) completes it
 -- Returns  {epoch, ""}, or {0, node of the holder} when it is taken and the policy is "reject".
 
+-- Whole numbers only as far as a Lua number holds them exactly; anything else counts as none.
+local function epoch_of(text)
+  local epoch = tonumber(text or '')
+  if epoch and epoch >= 0 and epoch < 2 ^ 53 then
+    return epoch
+  end
+end
+
 local held = redis.call('HMGET', KEYS[1], 'owner', 'node', 'epoch')
-local held_epoch = tonumber(held[3] or '')
+local held_epoch = epoch_of(held[3])
 local epoch
 
 if held[1] == ARGV[1] and held_epoch then
@@ -25,7 +33,7 @@ else
   -- keeps them growing when the clock goes back or two claims fall into one millisecond.
   local time = redis.call('TIME')
   local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-  local last = tonumber(redis.call('GET', KEYS[2]) or '') or 0
+  local last = epoch_of(redis.call('GET', KEYS[2])) or 0
   epoch = math.max(last + 1, (held_epoch or 0) + 1, now_ms)
 end
 

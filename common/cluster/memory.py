@@ -1,7 +1,7 @@
 """The routing table in one process: the twin of the one in Redis, for tests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from common.clock import Clock
@@ -65,7 +65,7 @@ class MemoryTable:
 
 
 class MemoryDirectory:
-    """A `Directory` on a `MemoryTable`. Time passes as ``clock`` says."""
+    """A `Directory` on a ``table`` that others may share. Time passes as ``clock`` says."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class MemoryDirectory:
         lease: LeaseSettings | None = None,
     ) -> None:
         self._clock = clock
-        self._table = MemoryTable() if table is None else table
+        self.table = MemoryTable() if table is None else table
         self._ttl_s = (LeaseSettings() if lease is None else lease).ttl_s
 
     async def claim(self, claim: Claim, policy: PublisherPolicy) -> Route:
@@ -153,34 +153,34 @@ class MemoryDirectory:
         """Announce that a stream's publisher is to be disconnected."""
         self._reach().announce(ClusterEvent(kind=EventKind.KICK, stream=stream))
 
-    async def events(self) -> AsyncIterator[ClusterEvent]:
+    async def events(self) -> AsyncGenerator[ClusterEvent, None]:
         """Yield announcements, as `Directory.events` says."""
         queue: asyncio.Queue[ClusterEvent] = asyncio.Queue()
-        if self._table.reachable:  # otherwise `come_back` tells
+        if self.table.reachable:  # otherwise `come_back` tells
             queue.put_nowait(ClusterEvent(kind=EventKind.RESYNC))
-        self._table.listeners.add(queue)
+        self.table.listeners.add(queue)
         try:
             while True:
                 yield await queue.get()
         finally:
-            self._table.listeners.discard(queue)
+            self.table.listeners.discard(queue)
 
     async def close(self) -> None:
         """Do nothing: there are no connections."""
 
     def _reach(self) -> MemoryTable:
-        if not self._table.reachable:
+        if not self.table.reachable:
             raise DirectoryUnavailable("the table is out of reach")
-        return self._table
+        return self.table
 
     def _held(self, stream: StreamKey) -> Route | None:
-        lease = self._table.leases.get(stream)
+        lease = self.table.leases.get(stream)
         if lease is None or lease.expires_at <= self._clock.monotonic():
             return None
         return lease.route
 
     def _hold(self, route: Route) -> None:
-        table = self._table
+        table = self.table
         table.leases[route.stream] = _Lease(route, self._clock.monotonic() + self._ttl_s)
         table.epochs[route.stream] = max(table.epochs.get(route.stream, 0), route.epoch)
 
@@ -190,14 +190,14 @@ class MemoryDirectory:
             self._hold(route)
             return Renewal.KEPT
         held_epoch = 0 if held is None else held.epoch
-        if self._table.epochs.get(route.stream, 0) > route.epoch or held_epoch >= route.epoch:
+        if self.table.epochs.get(route.stream, 0) > route.epoch or held_epoch >= route.epoch:
             return Renewal.LOST
         self._hold(route)
         self._announce_claim(route)
         return Renewal.RESTORED
 
     def _announce_claim(self, route: Route) -> None:
-        self._table.announce(
+        self.table.announce(
             ClusterEvent(
                 kind=EventKind.CLAIMED, stream=route.stream, epoch=route.epoch, route=route
             )
@@ -205,7 +205,7 @@ class MemoryDirectory:
 
     def _alive(self) -> list[_Node]:
         now = self._clock.monotonic()
-        nodes = sorted(self._table.nodes.values(), key=lambda node: node.record.id)
+        nodes = sorted(self.table.nodes.values(), key=lambda node: node.record.id)
         return [node for node in nodes if node.expires_at > now]
 
 

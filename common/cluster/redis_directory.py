@@ -214,7 +214,8 @@ class RedisDirectory:
                 if _is_there(answer):
                     found.append(decode(answer))
             except RecordError as error:
-                log.warning("%s ignored: %s", key, error)
+                name = key if isinstance(key, str) else key.decode(errors="replace")
+                log.warning("%s ignored: %s", name, error)
         return found
 
 

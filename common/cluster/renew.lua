@@ -12,10 +12,18 @@
 -- ARGV[8]  announcement, open at its end: the epoch (msgpack) completes it
 -- Returns  "kept", "restored" or "lost".
 
+-- Whole numbers only as far as a Lua number holds them exactly; anything else counts as none.
+local function epoch_of(text)
+  local epoch = tonumber(text or '')
+  if epoch and epoch >= 0 and epoch < 2 ^ 53 then
+    return epoch
+  end
+end
+
 local epoch = tonumber(ARGV[6])
 local held = redis.call('HMGET', KEYS[1], 'owner', 'epoch')
-local held_epoch = tonumber(held[2] or '') or 0
-local last = tonumber(redis.call('GET', KEYS[2]) or '') or 0
+local held_epoch = epoch_of(held[2]) or 0
+local last = epoch_of(redis.call('GET', KEYS[2])) or 0
 local kept = held[1] == ARGV[1] and held_epoch == epoch
 
 -- Equal epochs of two owners: two claims in one millisecond with a flush between them. Who is in
