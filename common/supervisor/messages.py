@@ -77,6 +77,7 @@ class Vitals:
 
     loop_lag_s: float = 0.0
     cpu_share: float = 0.0  # of one core, since the heartbeat before
+    egress_bps: int = 0  # since the heartbeat before
     memory_bytes: int = 0
     open_fds: int = 0
     max_fds: int = 0

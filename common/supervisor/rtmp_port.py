@@ -25,9 +25,14 @@ def reserve_port(listen: str) -> Iterator[tuple[str, int]]:
         host, port = split_address(listen)
         held = _reserve(host or "0.0.0.0", port)
     except (OSError, ValueError) as error:
-        raise ConfigError([f"rtmp.listen: cannot listen on {listen}: {_reason(error)}"]) from error
+        raise listen_problem("rtmp.listen", listen, error) from error
     with held:
         yield held.getsockname()[:2]
+
+
+def listen_problem(setting: str, address: str, error: OSError | ValueError) -> ConfigError:
+    """Return the error to raise when ``address``, the value of ``setting``, cannot be had."""
+    return ConfigError([f"{setting}: cannot listen on {address}: {_reason(error)}"])
 
 
 def _reserve(host: str, port: int) -> socket.socket:

@@ -22,6 +22,7 @@ class VitalsMeter:
     def __init__(self) -> None:
         self._max_fds = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._loop_lag_s = 0.0
+        self._egress_bytes = 0
         self._cpu_s = time.process_time()
         self._measured_at = time.monotonic()
 
@@ -33,19 +34,23 @@ class VitalsMeter:
         self._loop_lag_s = max(loop.time() - due, 0.0)
         LOOP_LAG.observe(self._loop_lag_s)
 
-    def measure(self) -> Vitals:
-        """Return the figures of now; the CPU share is the one since the last call."""
+    def measure(self, egress_bytes: int) -> Vitals:
+        """Return the figures of now; rates are those since the last call.
+
+        ``egress_bytes`` is what the worker has sent since its start.
+        """
         now, cpu_s = time.monotonic(), time.process_time()
-        elapsed_s = now - self._measured_at
-        share = (cpu_s - self._cpu_s) / elapsed_s if elapsed_s > 0 else 0.0
-        self._measured_at, self._cpu_s = now, cpu_s
-        return Vitals(
+        elapsed_s = max(now - self._measured_at, 0.001)
+        vitals = Vitals(
             loop_lag_s=self._loop_lag_s,
-            cpu_share=share,
+            cpu_share=(cpu_s - self._cpu_s) / elapsed_s,
+            egress_bps=round((egress_bytes - self._egress_bytes) * 8 / elapsed_s),
             memory_bytes=_memory_bytes(),
             open_fds=_open_fds(),
             max_fds=self._max_fds,
         )
+        self._measured_at, self._cpu_s, self._egress_bytes = now, cpu_s, egress_bytes
+        return vitals
 
 
 def _memory_bytes() -> int:

@@ -177,5 +177,7 @@ class _Worker:
         """Send heartbeats, for ever: while they come, the event loop turns."""
         meter = VitalsMeter()
         while True:
-            self._channel.send(Heartbeat(status=self._app.status(), vitals=meter.measure()))
+            status = self._app.status()
+            vitals = meter.measure(status.egress_bytes)
+            self._channel.send(Heartbeat(status=status, vitals=vitals))
             await meter.pause(self._heartbeat_s)

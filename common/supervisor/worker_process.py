@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 
 from common.logs import get_log
 from common.metrics import MULTIPROC_ENV
@@ -30,6 +30,20 @@ CONTROL_FD_ENV = "HEADWATER_CONTROL_FD"
 _log = get_log("supervisor")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What a worker told last."""
+
+    status: WorkerStatus = field(default_factory=WorkerStatus)
+    vitals: Vitals = field(default_factory=Vitals)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the plain figures, without those of single streams."""
+        figures = asdict(self.vitals) | asdict(replace(self.status, streams={}))
+        del figures["streams"]
+        return figures
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
     """The worker has opened its listeners."""
@@ -39,7 +53,7 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class WorkerHeard:
-    """A heartbeat has come; the figures are in the `WorkerProcess`."""
+    """A heartbeat has come; `WorkerProcess.figures` are new."""
 
     slot: int
 
@@ -69,8 +83,7 @@ class WorkerProcess:
     ) -> None:
         self.slot = slot
         self.pid = process.pid
-        self.status = WorkerStatus()
-        self.vitals = Vitals()
+        self.figures = Figures()
         self._process = process
         self._channel = channel
         self._report = report
@@ -134,7 +147,7 @@ class WorkerProcess:
             case Ready():
                 self._report(WorkerReady(self.slot))
             case Heartbeat(status=status, vitals=vitals):
-                self.status, self.vitals = status, vitals
+                self.figures = Figures(status=status, vitals=vitals)
                 self._report(WorkerHeard(self.slot))
             case BootFailed(reason=reason):
                 self._boot_failure = reason

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from common.supervisor.exit_codes import ExitCode
 from common.supervisor.rtmp_port import reserve_port
 from common.supervisor.runtime_dir import open_runtime_dir
 from common.supervisor.worker_process import WorkerExited
+from tests.support.processes import is_alive, until
 from tests.support.sleepy_role import (
     JOURNAL_ENV,
     MODE_ENV,
@@ -40,13 +41,8 @@ class Node:
     port: int
     exits: list[WorkerExited]
 
-    async def until(self, condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
-        async with asyncio.timeout(timeout_s):
-            while not condition():
-                await asyncio.sleep(0.005)
-
     async def until_complete(self) -> None:
-        await self.until(lambda: len(self.arbiter.ready_slots) == len(self.arbiter.processes) == 2)
+        await until(lambda: len(self.arbiter.ready_slots) == len(self.arbiter.processes) == 2)
 
     def pid(self, slot: int) -> int:
         """Return the pid of the worker in a slot, 0 when there is none."""
@@ -88,14 +84,6 @@ async def node(settings: Settings | None = None) -> AsyncIterator[Node]:
             await asyncio.wait({running})
 
 
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 async def test_workers_share_the_port_and_know_each_other(journal: Journal) -> None:
     async with node() as n:
         await n.until_complete()
@@ -107,16 +95,16 @@ async def test_workers_share_the_port_and_know_each_other(journal: Journal) -> N
                 seen.add(int(await reader.read()))
                 writer.close()
                 await writer.wait_closed()
-        await n.until(
+        await until(
             lambda: {e["slot"] for e in journal.events("members") if e["slots"] == [0, 1]} == {0, 1}
         )
 
 
 async def test_heartbeats_bring_figures() -> None:
     async with node() as n:
-        await n.until(lambda: [w.status.viewers for w in n.arbiter.processes] == [1, 2])
-        assert all(w.vitals.memory_bytes > 1_000_000 for w in n.arbiter.processes)
-        assert all(w.vitals.open_fds > 3 for w in n.arbiter.processes)
+        await until(lambda: [w.figures.status.viewers for w in n.arbiter.processes] == [1, 2])
+        assert all(w.figures.vitals.memory_bytes > 1_000_000 for w in n.arbiter.processes)
+        assert all(w.figures.vitals.open_fds > 3 for w in n.arbiter.processes)
 
 
 async def test_a_killed_worker_is_replaced_in_its_slot(journal: Journal) -> None:
@@ -124,7 +112,7 @@ async def test_a_killed_worker_is_replaced_in_its_slot(journal: Journal) -> None
         await n.until_complete()
         old, sibling = n.pid(0), n.pid(1)
         os.kill(old, signal.SIGKILL)
-        await n.until(lambda: bool(n.exits))
+        await until(lambda: bool(n.exits))
         await n.until_complete()
         assert n.pid(0) != old
         assert n.pid(1) == sibling
@@ -145,10 +133,10 @@ async def test_a_stopped_worker_is_killed_and_replaced() -> None:
         await n.until_complete()
         old = n.pid(0)
         os.kill(old, signal.SIGSTOP)
-        await n.until(lambda: bool(n.exits))
+        await until(lambda: bool(n.exits))
         # SIGABRT waits for a stopped process to continue, SIGKILL does not.
         assert n.exits == [WorkerExited(0, old, -signal.SIGKILL, "")]
-        await n.until(lambda: n.pid(0) not in (0, old))
+        await until(lambda: n.pid(0) not in (0, old))
 
 
 async def test_a_wedged_worker_says_where_it_hangs(
@@ -157,7 +145,7 @@ async def test_a_wedged_worker_says_where_it_hangs(
     monkeypatch.setenv(MODE_ENV, Mode.WEDGE)
     settings = settings_for_tests(node={"workers": 1}, supervisor=SHORT_SILENCE)
     async with node(settings) as n:
-        await n.until(lambda: bool(n.exits))
+        await until(lambda: bool(n.exits))
         assert n.exits[0].code == -signal.SIGABRT
         written = capfd.readouterr().err
         assert "Fatal Python error: Aborted" in written
@@ -210,7 +198,7 @@ async def test_a_signal_drains_and_ends(journal: Journal) -> None:
         assert await n.running == Outcome(code=ExitCode.OK)
         assert [e.code for e in n.exits] == [0, 0]
         assert len(journal.events("drain")) == len(journal.events("stop")) == 2
-        assert not any(map(alive, pids))
+        assert not any(map(is_alive, pids))
 
 
 async def test_a_second_signal_ends_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +206,7 @@ async def test_a_second_signal_ends_a_drain(monkeypatch: pytest.MonkeyPatch) -> 
     async with node(settings_for_tests(supervisor={"drain_s": 60.0})) as n:
         await n.until_complete()
         n.arbiter.signal_came()
-        await n.until(lambda: n.arbiter.phase is Phase.DRAINING)
+        await until(lambda: n.arbiter.phase is Phase.DRAINING)
         n.arbiter.signal_came()
         async with asyncio.timeout(10):
             assert await n.running == Outcome(code=ExitCode.OK)
@@ -239,8 +227,8 @@ async def test_workers_ignore_the_signals_of_a_terminal() -> None:
         await n.until_complete()
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(n.pid(0), number)
-        heard = n.arbiter.processes[0].vitals
-        await n.until(lambda: n.arbiter.processes[0].vitals is not heard)
+        heard = n.arbiter.processes[0].figures
+        await until(lambda: n.arbiter.processes[0].figures is not heard)
         assert n.exits == []
 
 
@@ -248,4 +236,4 @@ async def test_a_cancelled_supervisor_leaves_no_worker() -> None:
     async with node() as n:
         await n.until_complete()
         pids = [n.pid(0), n.pid(1)]
-    assert not any(map(alive, pids))
+    assert not any(map(is_alive, pids))

@@ -1,0 +1,233 @@
+"""A node put together: workers, admin port and the record in the routing table."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Final
+
+from common.admin.health import Component, NodeHealth
+from common.admin.server import AdminServer
+from common.cluster.records import NodeLoad, NodeRecord, NodeRole, NodeState
+from common.cluster.redis_directory import RedisDirectory
+from common.config.address import join_address, split_address
+from common.config.model import Settings
+from common.errors import ConfigError
+from common.ids import NodeId
+from common.logs import get_log
+from common.metrics import NodeMetrics, mark_dead, render
+from common.supervisor.app import WorkerContext
+from common.supervisor.arbiter import Arbiter
+from common.supervisor.crew import Outcome, Phase, WorkerState
+from common.supervisor.exit_codes import ExitCode, describe_exit
+from common.supervisor.fdlimit import raise_fd_limit
+from common.supervisor.identity import find_advertise_host, make_node_id
+from common.supervisor.launcher import Launcher, open_launcher
+from common.supervisor.load import add_up
+from common.supervisor.reporter import NodeReporter
+from common.supervisor.rtmp_port import listen_problem, reserve_port
+from common.supervisor.runtime_dir import metrics_dir, open_runtime_dir
+from common.supervisor.worker_process import WorkerExited
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+_log = get_log("supervisor")
+
+
+async def run_node(
+    role: NodeRole,
+    settings: Settings,
+    *,
+    ready_fd: int | None = None,
+    worker_module: str | None = None,
+) -> int:
+    """Run a node until it is told to end; return the exit code of the process (`ExitCode`).
+
+    SIGTERM or SIGINT drains, a second one stops, a third one kills. When all workers are ready for
+    the first time, one line of JSON is written to ``ready_fd``; see `Launcher`. The workers run
+    ``python -m worker_module``, by default the package with the role's name.
+    """
+    raise_fd_limit()
+    try:
+        outcome = await _run(role, settings, ready_fd, worker_module or role.value)
+    except ConfigError as error:
+        for problem in error.problems:
+            _log.error("node cannot start", reason=problem)
+        return ExitCode.COULD_NOT_BOOT
+    return outcome.code
+
+
+async def _run(role: NodeRole, settings: Settings, ready_fd: int | None, module: str) -> Outcome:
+    with (
+        open_launcher(ready_fd) as launcher,
+        reserve_port(settings.rtmp.listen) as (host, port),
+        open_runtime_dir(settings.node.runtime_dir) as runtime_dir,
+    ):
+        context = WorkerContext(
+            settings=settings,
+            role=role,
+            node=NodeId(settings.node.id) or make_node_id(role),
+            slot=0,
+            workers=settings.node.workers or _cores(),
+            rtmp_host=host,
+            rtmp_port=port,
+            advertise_host=settings.node.advertise_host or find_advertise_host(host),
+            runtime_dir=runtime_dir,
+        )
+        return await _Node(module, context, launcher).run()
+
+
+class _Node:
+    """The parts of a node and how they are joined; each part's own work is in its own file."""
+
+    def __init__(self, module: str, context: WorkerContext, launcher: Launcher) -> None:
+        settings = context.settings
+        self._context = context
+        self._launcher = launcher
+        self._arbiter = Arbiter(module, context, changed=self._changed, exited=self._exited)
+        self._directory = RedisDirectory(settings.redis, settings.lease)
+        self._reporter = NodeReporter(self._directory, self._describe, settings.lease.renew_s)
+        self._metrics = NodeMetrics(
+            node=context.node,
+            role=context.role,
+            zone=settings.node.zone,
+            version=version("headwater"),
+        )
+        self._rtmp = join_address(context.advertise_host, context.rtmp_port)
+        self._admin = ""  # known when the port is open
+        self._told_ready = False
+
+    async def run(self) -> Outcome:
+        """Run the node until it has ended."""
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._arbiter.signal_came)
+        try:
+            async with self._admin_server(), asyncio.TaskGroup() as helpers:
+                tasks = [
+                    helpers.create_task(self._reporter.run()),
+                    helpers.create_task(self._follow_launcher()),
+                ]
+                outcome = await self._arbiter.run()
+                for task in tasks:
+                    task.cancel()
+            await self._reporter.leave(self._context.node)
+            return outcome
+        finally:
+            await self._directory.close()
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+
+    @asynccontextmanager
+    async def _admin_server(self) -> AsyncIterator[None]:
+        listen = self._context.settings.admin.listen
+        host, port = split_address(listen)
+        server = AdminServer(
+            host, port, health=self._health, metrics=self._metrics_page, status=self._status
+        )
+        try:
+            port = await server.start()
+        except OSError as error:
+            raise listen_problem("admin.listen", listen, error) from error
+        self._admin = join_address(find_advertise_host(host), port)
+        try:
+            yield
+        finally:
+            await server.stop()
+
+    async def _follow_launcher(self) -> None:
+        await self._launcher.gone()
+        _log.warning("launcher has gone")
+        self._arbiter.end(Phase.STOPPING)
+
+    # What the arbiter tells.
+
+    def _changed(self) -> None:
+        self._reporter.hurry()
+        if self._arbiter.was_complete and not self._told_ready:
+            self._told_ready = True
+            _log.info("node ready", rtmp=self._rtmp, admin=self._admin)
+            self._launcher.tell(self._ready_line())
+
+    def _exited(self, event: WorkerExited, replaced: bool) -> None:
+        mark_dead(event.pid, metrics_dir(self._context.runtime_dir))
+        if replaced:
+            self._metrics.restarts[describe_exit(event.code)] += 1
+
+    # What others ask.
+
+    def _ready_line(self) -> dict[str, object]:
+        return {
+            "id": self._context.node,
+            "role": self._context.role,
+            "pid": os.getpid(),
+            "rtmp": self._rtmp,
+            "admin": self._admin,
+            "workers": [worker.pid for worker in self._arbiter.processes],
+        }
+
+    def _health(self) -> NodeHealth:
+        return NodeHealth(
+            workers=self._context.workers,
+            ready_workers=len(self._arbiter.ready_slots),
+            started=self._arbiter.was_complete,
+            draining=self._arbiter.phase is not Phase.RUNNING,
+            components=(self._redis_health(),),
+        )
+
+    def _redis_health(self) -> Component:
+        cut_off = [
+            worker.slot
+            for worker in self._arbiter.processes
+            if not worker.figures.status.directory_ok
+        ]
+        reason = self._reporter.problem or (f"unreachable for workers {cut_off}" if cut_off else "")
+        return Component(name="redis", ok=not reason, reason=reason)
+
+    def _metrics_page(self) -> bytes:
+        states = list(self._arbiter.states.values())
+        self._metrics.workers = {state.value: states.count(state) for state in WorkerState}
+        return render(metrics_dir(self._context.runtime_dir), self._metrics)
+
+    def _status(self) -> dict[str, object]:
+        """Return what the status page shows."""
+        record, load = self._describe()
+        states = self._arbiter.states
+        return asdict(record) | {
+            "version": self._metrics.version,
+            "workers": [
+                {"slot": worker.slot, "pid": worker.pid, "state": states[worker.slot].value}
+                | worker.figures.as_dict()
+                for worker in self._arbiter.processes
+            ],
+            "streams": {stream: asdict(each) for stream, each in load.streams.items()},
+        }
+
+    def _describe(self) -> tuple[NodeRecord, NodeLoad]:
+        """Return what the routing table shall know of this node."""
+        load = add_up([worker.figures for worker in self._arbiter.processes])
+        serving = self._arbiter.phase is Phase.RUNNING
+        record = NodeRecord(
+            id=self._context.node,
+            role=self._context.role,
+            state=NodeState.SERVING if serving else NodeState.DRAINING,
+            rtmp=self._rtmp,
+            admin=self._admin,
+            zone=self._context.settings.node.zone,
+            workers=self._context.workers,
+            viewers=load.viewers,
+            publishers=load.publishers,
+            streams=len(load.streams),
+            egress_bps=load.egress_bps,
+            cpu_share=load.cpu_share,
+        )
+        return record, NodeLoad(node=self._context.node, streams=dict(load.streams))
+
+
+def _cores() -> int:
+    # Those that we may use, where the system tells (Linux), not those that the machine has.
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1

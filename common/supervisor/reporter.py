@@ -1,0 +1,67 @@
+"""Keeps a node's record in the routing table fresh."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from common.cluster.directory import Directory
+from common.cluster.records import NodeLoad, NodeRecord
+from common.errors import ClusterError
+from common.ids import NodeId
+from common.logs import get_log
+
+_log = get_log("supervisor")
+
+
+class NodeReporter:
+    """Writes what ``describe`` returns into the table, every ``period_s`` seconds.
+
+    The table being away is no failure of the node: it is noted in `problem` and tried again.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        describe: Callable[[], tuple[NodeRecord, NodeLoad]],
+        period_s: float,
+    ) -> None:
+        self._directory = directory
+        self._describe = describe
+        self._period_s = period_s
+        self._hurry = asyncio.Event()
+        self.problem = "not reached yet"
+        """Why the table does not know this node; empty when it does."""
+
+    def hurry(self) -> None:
+        """Write now: something changed that others should know at once."""
+        self._hurry.set()
+
+    async def run(self) -> None:
+        """Report, for ever."""
+        while True:
+            self._hurry.clear()
+            await self._report()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._period_s):
+                    await self._hurry.wait()
+
+    async def leave(self, node: NodeId) -> None:
+        """Take the node out of the table; without the table its record expires by itself."""
+        if self.problem:
+            return  # do not make the end wait for a table that has just been away
+        with suppress(ClusterError):
+            await self._directory.remove_node(node)
+
+    async def _report(self) -> None:
+        try:
+            await self._directory.put_node(*self._describe())
+        except ClusterError as error:
+            if not self.problem.startswith("unreachable"):
+                _log.warning("routing table cannot be reached", reason=error)
+                now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+                self.problem = f"unreachable since {now}"
+            return
+        if self.problem:
+            _log.info("routing table knows this node")
+        self.problem = ""

@@ -1,0 +1,237 @@
+"""A whole node as a process: ready line, admin port, routing table, signals, nothing left over."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from common.cluster.redis_directory import RedisDirectory
+from common.config.model import RedisSettings
+from common.supervisor.exit_codes import ExitCode
+from common.supervisor.python_module import module_command, module_environment
+from tests.support.processes import is_alive, until
+from tests.support.sleepy_node import MODULE, READY_FD_ENV
+from tests.support.sleepy_role import MODE_ENV, Mode
+
+pytestmark = pytest.mark.integration
+
+NO_REDIS = "redis://127.0.0.1:1/0"
+
+DEFAULTS = {
+    "node.workers": "2",
+    "node.id": "n1",
+    "rtmp.listen": "127.0.0.1:0",
+    "admin.listen": "127.0.0.1:0",
+    "redis.url": NO_REDIS,
+    "lease.renew_s": "0.1",
+    "supervisor.heartbeat_s": "0.05",
+    "supervisor.backoff_min_s": "0.02",
+}
+
+
+@dataclass
+class NodeProcess:
+    process: asyncio.subprocess.Process
+    launcher: socket.socket
+    temporary: Path  # where it makes its temporary folders
+    ready: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def workers(self) -> list[int]:
+        return list(self.ready["workers"])
+
+    async def until_ready(self) -> None:
+        self.launcher.setblocking(False)
+        async with asyncio.timeout(15):
+            line = await asyncio.get_running_loop().sock_recv(self.launcher, 65_536)
+        self.ready = json.loads(line)
+
+    async def ended(self) -> tuple[int, str]:
+        """Return exit code and log of a node that is to end."""
+        async with asyncio.timeout(15):
+            _, log = await self.process.communicate()
+        assert self.process.returncode is not None
+        return self.process.returncode, log.decode()
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://{self.ready['admin']}{path}") as answer,
+        ):
+            return answer.status, await answer.text()
+
+    def left_over(self) -> list[str]:
+        return [path.name for path in self.temporary.iterdir()]
+
+
+@asynccontextmanager
+async def start_node(tmp_path: Path, **changes: str) -> AsyncIterator[NodeProcess]:
+    settings = DEFAULTS | {path.replace("__", "."): value for path, value in changes.items()}
+    temporary = tmp_path / "tmp"
+    temporary.mkdir(exist_ok=True)
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *module_command(MODULE, *(f"{path}={value}" for path, value in settings.items())),
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=(theirs.fileno(),),
+                env=module_environment(
+                    **{READY_FD_ENV: str(theirs.fileno()), "TMPDIR": str(temporary)}
+                ),
+            )
+        try:
+            yield NodeProcess(process, ours, temporary)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
+
+
+async def test_a_node_says_when_it_is_ready_and_ends_cleanly(tmp_path: Path) -> None:
+    async with start_node(tmp_path) as node:
+        await node.until_ready()
+        assert node.ready.keys() == {"id", "role", "pid", "rtmp", "admin", "workers"}
+        assert (node.ready["id"], node.ready["role"]) == ("n1", "origin")
+        assert node.ready["pid"] == node.process.pid
+        assert len(node.workers) == 2
+        assert node.left_over() != []
+        node.process.send_signal(signal.SIGTERM)
+        code, log = await node.ended()
+        assert code == ExitCode.OK, log
+        assert not any(map(is_alive, node.workers))
+        assert node.left_over() == []
+        assert "Traceback" not in log
+
+
+async def test_a_node_starts_without_redis_and_says_degraded(tmp_path: Path) -> None:
+    async with start_node(tmp_path) as node:
+        await node.until_ready()
+        assert await node.get("/readyz") == (200, "ready\n")
+        assert await node.get("/startupz") == (200, "started\n")
+        health = json.loads((await node.get("/healthz"))[1])
+        assert health["status"] == "degraded"
+        assert health["components"]["redis"]["status"] == "degraded"
+        assert "unreachable since" in health["components"]["redis"]["reason"]
+
+
+async def test_status_and_metrics_describe_the_workers(tmp_path: Path) -> None:
+    async with start_node(tmp_path) as node:
+        await node.until_ready()
+        status: dict[str, Any] = {}
+
+        async def viewers() -> int:
+            status.update(json.loads((await node.get("/status"))[1]))
+            return int(status["viewers"])
+
+        async with asyncio.timeout(15):
+            while await viewers() != 3:  # slot + 1 for each worker
+                pass
+        assert [worker["pid"] for worker in status["workers"]] == node.workers
+        assert {worker["state"] for worker in status["workers"]} == {"ready"}
+        os.kill(node.workers[0], signal.SIGKILL)
+        async with asyncio.timeout(15):
+            while 'headwater_worker_restarts_total{reason="signal_9"} 1.0' not in (
+                metrics := (await node.get("/metrics"))[1]
+            ):
+                pass
+        assert 'headwater_node_info{node="n1",role="origin"' in metrics
+        assert "headwater_event_loop_lag_seconds_count" in metrics
+
+
+async def test_the_routing_table_knows_a_node_while_it_runs(
+    tmp_path: Path, redis_settings: RedisSettings, redis_directory: RedisDirectory
+) -> None:
+    url = redis_settings.url.get_secret_value()
+    async with start_node(
+        tmp_path, redis__url=url, redis__key_prefix=redis_settings.key_prefix
+    ) as node:
+        await node.until_ready()
+        async with asyncio.timeout(15):
+            while not (nodes := await redis_directory.nodes()) or nodes[0].viewers != 3:
+                pass
+        assert [(each.id, each.workers, each.rtmp) for each in nodes] == [
+            ("n1", 2, node.ready["rtmp"])
+        ]
+        assert json.loads((await node.get("/healthz"))[1])["status"] == "ok"
+        node.process.send_signal(signal.SIGTERM)
+        assert (await node.ended())[0] == ExitCode.OK
+        assert await redis_directory.nodes() == []
+
+
+async def test_draining_shows_in_readiness_until_a_second_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MODE_ENV, Mode.BUSY)
+    async with start_node(tmp_path, supervisor__drain_s="60") as node:
+        await node.until_ready()
+        node.process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(15):
+            while await node.get("/readyz") != (503, "not ready: draining\n"):
+                pass
+        assert (await node.get("/livez"))[0] == 200
+        node.process.send_signal(signal.SIGINT)
+        code, log = await node.ended()
+        assert code == ExitCode.OK, log
+
+
+async def test_workers_of_a_killed_node_end(tmp_path: Path) -> None:
+    async with start_node(tmp_path) as node:
+        await node.until_ready()
+        node.process.kill()
+        await until(lambda: not any(map(is_alive, node.workers)))
+
+
+async def test_a_node_ends_with_its_launcher(tmp_path: Path) -> None:
+    async with start_node(tmp_path, supervisor__drain_s="60") as node:
+        await node.until_ready()
+        node.launcher.shutdown(socket.SHUT_RDWR)
+        code, log = await node.ended()
+        assert code == ExitCode.OK, log
+        assert node.left_over() == []
+
+
+@pytest.mark.parametrize("setting", ["rtmp.listen", "admin.listen"])
+async def test_a_port_in_use_is_told_and_ends_the_node(tmp_path: Path, setting: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        async with start_node(tmp_path, **{setting.replace(".", "__"): address}) as node:
+            code, log = await node.ended()
+    assert code == ExitCode.COULD_NOT_BOOT
+    assert f"{setting}: cannot listen on {address}: another process uses this port" in log
+    assert node.left_over() == []
+
+
+async def test_a_second_node_on_the_same_port_is_refused(tmp_path: Path) -> None:
+    async with start_node(tmp_path) as first:
+        await first.until_ready()
+        async with start_node(tmp_path, rtmp__listen=first.ready["rtmp"]) as second:
+            code, log = await second.ended()
+        assert code == ExitCode.COULD_NOT_BOOT
+        assert "another process uses this port" in log
+
+
+async def test_the_error_of_a_worker_that_cannot_start_ends_the_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MODE_ENV, Mode.PORT_IN_USE)
+    async with start_node(tmp_path) as node:
+        code, log = await node.ended()
+    assert code == ExitCode.COULD_NOT_BOOT
+    assert "address in use: 127.0.0.1:1" in log
+
+
+async def test_a_runtime_folder_with_a_long_path_is_refused(tmp_path: Path) -> None:
+    async with start_node(tmp_path, node__runtime_dir=str(tmp_path / ("x" * 100))) as node:
+        code, log = await node.ended()
+    assert code == ExitCode.COULD_NOT_BOOT
+    assert "is too long" in log

@@ -1,0 +1,33 @@
+"""Watching real processes in tests, without sleeping and hoping."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+DEADLINE_S = 15.0
+_POLL_S = 0.005
+
+
+async def until(condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
+    """Return when ``condition`` holds; raise TimeoutError when it does not in time."""
+    async with asyncio.timeout(deadline_s):
+        while not condition():  # noqa: ASYNC110 # nothing tells us about other processes
+            await asyncio.sleep(_POLL_S)
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return Path("/proc").is_dir() is False and _answers(pid)
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def _answers(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
