@@ -1,0 +1,176 @@
+"""The command `headwater`.
+
+Exit codes: 0 all went well, 1 it failed at run time, 2 it was called or configured wrongly; a node
+also ends with the codes of `common.supervisor.exit_codes`.
+
+Commands import what they need when they run, so that `headwater --help` answers at once.
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from common.cli.options import (
+    ConfigFile,
+    RedisOption,
+    SetOption,
+    exit_codes,
+    load_for_command,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from common.cluster.records import NodeRole
+
+app = typer.Typer(
+    name="headwater",
+    help="An RTMP origin/edge cluster: publish to any origin, play from any edge.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=0, help="Worker processes; 0: one for each core.")
+]
+ListenOption = Annotated[
+    str | None, typer.Option("--listen", metavar="ADDR", help="RTMP address, host:port.")
+]
+AdminOption = Annotated[
+    str | None, typer.Option("--admin", metavar="ADDR", help="Admin address, host:port.")
+]
+NodeIdOption = Annotated[
+    str | None, typer.Option("--node-id", metavar="ID", help="Name of this node in the cluster.")
+]
+ReadyFdOption = Annotated[int | None, typer.Option("--ready-fd", hidden=True)]
+
+
+@app.command()
+def origin(
+    config: ConfigFile = None,
+    workers: WorkersOption = None,
+    listen: ListenOption = None,
+    admin: AdminOption = None,
+    redis: RedisOption = None,
+    node_id: NodeIdOption = None,
+    set_: SetOption = None,
+    ready_fd: ReadyFdOption = None,
+) -> None:
+    """Run an origin: encoders publish to it."""
+    from common.cluster.records import NodeRole
+
+    flags = _node_flags(workers, listen, admin, redis, node_id)
+    _run_node(NodeRole.ORIGIN, config, set_, flags, ready_fd)
+
+
+@app.command()
+def edge(
+    config: ConfigFile = None,
+    workers: WorkersOption = None,
+    listen: ListenOption = None,
+    admin: AdminOption = None,
+    redis: RedisOption = None,
+    node_id: NodeIdOption = None,
+    set_: SetOption = None,
+    ready_fd: ReadyFdOption = None,
+) -> None:
+    """Run an edge: players watch from it."""
+    from common.cluster.records import NodeRole
+
+    flags = _node_flags(workers, listen, admin, redis, node_id)
+    _run_node(NodeRole.EDGE, config, set_, flags, ready_fd)
+
+
+@app.command("config")
+def show_config(
+    config: ConfigFile = None,
+    set_: SetOption = None,
+    sources: Annotated[
+        bool, typer.Option("--sources", help="Say where each value came from.")
+    ] = False,
+) -> None:
+    """Print the settings in force, secrets struck out."""
+    with exit_codes():
+        from common.cli.config_view import settings_as_yaml
+
+        loaded = load_for_command(config, set_, {})
+        print(settings_as_yaml(loaded, with_sources=sources), end="")
+
+
+@app.command()
+def streams(
+    config: ConfigFile = None,
+    redis: RedisOption = None,
+    set_: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """List the live streams of the cluster."""
+    with exit_codes():
+        import uvloop
+
+        from common.cli.streams import show_streams, watch_streams
+        from common.cluster.redis_directory import RedisDirectory
+
+        settings = load_for_command(config, set_, {("--redis", "redis.url"): redis}).settings
+
+        async def run() -> None:
+            directory = RedisDirectory(settings.redis, settings.lease)
+            try:
+                await (watch_streams if watch else show_streams)(directory, as_json=as_json)
+            finally:
+                await directory.close()
+
+        try:
+            uvloop.run(run())
+        except KeyboardInterrupt:  # how a watch ends
+            raise typer.Exit(0) from None
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as version_of
+
+    print(f"headwater {version_of('headwater')}")
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    app()
+
+
+def _node_flags(
+    workers: int | None,
+    listen: str | None,
+    admin: str | None,
+    redis: str | None,
+    node_id: str | None,
+) -> dict[tuple[str, str], object]:
+    return {
+        ("--workers", "node.workers"): workers,
+        ("--listen", "rtmp.listen"): listen,
+        ("--admin", "admin.listen"): admin,
+        ("--redis", "redis.url"): redis,
+        ("--node-id", "node.id"): node_id,
+    }
+
+
+def _run_node(
+    role: "NodeRole",
+    config: "Path | None",
+    overrides: list[str] | None,
+    flags: dict[tuple[str, str], object],
+    ready_fd: int | None,
+) -> None:
+    with exit_codes():
+        import uvloop
+
+        from common.logs import setup_logging
+        from common.supervisor.node import run_node
+
+        settings = load_for_command(config, overrides, flags).settings
+        setup_logging(settings.log.level, settings.log.format, node=settings.node.id)
+        raise typer.Exit(uvloop.run(run_node(role, settings, ready_fd=ready_fd)))

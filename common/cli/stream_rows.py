@@ -1,0 +1,69 @@
+"""The live streams of a cluster, joined from the three listings of the routing table."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+from common.cluster.records import NodeLoad, NodeRecord, NodeRole, Route, StreamLoad
+from common.ids import NodeId, StreamKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamRow:
+    """One live stream: where it comes from, who serves it, what it is."""
+
+    stream: StreamKey
+    origin: NodeId
+    address: str  # of the origin worker, for relays
+    publisher: str  # the encoder's address
+    encoder: str
+    epoch: int
+    age_s: float  # by the clock of the host that asks: a hint, not a measurement
+    edges: tuple[NodeId, ...]
+    viewers: int
+    bitrate_bps: int
+    codecs: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the row for JSON; the names are part of the command's interface."""
+        return asdict(self)
+
+
+def build_rows(
+    routes: Iterable[Route],
+    nodes: Iterable[NodeRecord],
+    loads: Iterable[NodeLoad],
+    now: float,
+) -> list[StreamRow]:
+    """Return a row for each route, by stream key.
+
+    The three listings are read one after the other and need not agree: a node that is missing
+    in one of them counts as not serving. ``now`` is unix seconds.
+    """
+    roles = {node.id: node.role for node in nodes}
+    by_stream: dict[StreamKey, dict[NodeId, StreamLoad]] = {}
+    for load in loads:
+        for stream, stream_load in load.streams.items():
+            by_stream.setdefault(stream, {})[load.node] = stream_load
+    rows = [_row(route, roles, by_stream.get(route.stream, {}), now) for route in routes]
+    return sorted(rows, key=lambda row: row.stream)
+
+
+def _row(
+    route: Route, roles: Mapping[NodeId, NodeRole], loads: Mapping[NodeId, StreamLoad], now: float
+) -> StreamRow:
+    claim = route.claim
+    at_origin = loads.get(claim.node, StreamLoad())
+    edges = {node: load for node, load in loads.items() if roles.get(node) is NodeRole.EDGE}
+    return StreamRow(
+        stream=claim.stream,
+        origin=claim.node,
+        address=claim.address,
+        publisher=claim.client,
+        encoder=claim.encoder,
+        epoch=route.epoch,
+        age_s=round(max(0.0, now - claim.started_at), 1),
+        edges=tuple(sorted(edges)),
+        viewers=sum(load.viewers for load in edges.values()),
+        bitrate_bps=at_origin.bitrate_bps,
+        codecs=claim.codecs or at_origin.codecs,
+    )
