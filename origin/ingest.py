@@ -62,9 +62,7 @@ class PublishSession:
         if self._over:
             return
         description = f"{self.key}: {_EVICTIONS.get(reason, reason)}"
-        self._session.core.end_publish(
-            self._stream_id, "NetStream.Publish.BadName", description
-        )
+        self._session.core.end_publish(self._stream_id, "NetStream.Publish.BadName", description)
         self._session.connection.close(reason, description)
 
     def codecs(self) -> tuple[str, ...]:

@@ -188,7 +188,9 @@ class LeaseKeeper:
             self._lose(lease, "kicked")
             if lease.route is not None:
                 self._spawn(self._release(lease.route))
-        elif event.kind is EventKind.CLAIMED and event.route is not None and lease.route is not None:
+        elif (
+            event.kind is EventKind.CLAIMED and event.route is not None and lease.route is not None
+        ):
             other = event.route.claim.owner != lease.claim.owner
             if other and event.route.epoch > lease.epoch:
                 LEASE_EVENTS.labels(event="lost").inc()

@@ -17,9 +17,7 @@ from origin.ownership import LeaseKeeper
 class OriginRole:
     """The origin's side of every session."""
 
-    def __init__(
-        self, context: WorkerContext, hub: Hub, leases: LeaseKeeper, clock: Clock
-    ) -> None:
+    def __init__(self, context: WorkerContext, hub: Hub, leases: LeaseKeeper, clock: Clock) -> None:
         self.context = context
         self.hub = hub
         self.leases = leases
@@ -39,9 +37,7 @@ class OriginRole:
             name = session.stream_name(request.name)
         except StreamNameError as error:
             session.log.warning("publisher refused", reason=str(error))
-            session.core.reject_publish(
-                request.stream_id, "NetStream.Publish.BadName", str(error)
-            )
+            session.core.reject_publish(request.stream_id, "NetStream.Publish.BadName", str(error))
             return None
         return PublishSession(self, session, request.stream_id, name)
 

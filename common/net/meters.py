@@ -27,8 +27,8 @@ class Meters:
         server: RtmpServer,
         flusher: Flusher,
         streams: Callable[[], Iterable[LiveStream]],
-        publishers: Callable[[], int],
         ingress_bytes: Callable[[], int],
+        publishers: Callable[[], int] = lambda: 0,
     ) -> None:
         self._server = server
         self._flusher = flusher
@@ -56,11 +56,13 @@ class Meters:
         """Viewers, bitrate and codecs by stream, as of the last second."""
         return self._loads
 
-    async def run(self) -> None:
-        """Measure for ever."""
+    async def run(self, *others: Callable[[], None]) -> None:
+        """Measure for ever; ``others`` are called along with it."""
         while True:
             await asyncio.sleep(PERIOD_S)
             self.measure()
+            for measure in others:
+                measure()
 
     def measure(self) -> None:
         """Take all figures now."""

@@ -60,7 +60,7 @@ class RtmpServer:
 
     async def listen_siblings(self, path: Path) -> None:
         """Accept the other workers of this node on a Unix socket."""
-        path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 # one unlink, before anything is served
         server = await self.loop.create_unix_server(
             lambda: RtmpConnection(self, sibling=True), str(path), backlog=self._backlog
         )

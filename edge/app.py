@@ -1,0 +1,72 @@
+"""An edge worker, put together."""
+
+import asyncio
+
+from common.cluster.redis_directory import RedisDirectory
+from common.net.meters import Meters
+from common.net.server import RtmpServer
+from common.stream.flusher import Flusher
+from common.supervisor.app import WorkerContext, WorkerStatus
+from edge.locate import Locator
+from edge.role import EdgeRole
+from edge.streams import Streams
+
+
+class EdgeApp:
+    """Serves viewers on the shared RTMP port, and its sibling workers on a Unix socket."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        settings = context.settings
+        loop = asyncio.get_running_loop()
+        self._context = context
+        self._directory = RedisDirectory(settings.redis, settings.lease)
+        self._flusher = Flusher(settings.fanout, loop)
+        self._locator = Locator(self._directory, settings.edge.negative_cache_s, loop.time)
+        self._streams = Streams(context, self._locator, self._flusher)
+        self._server = RtmpServer(settings, EdgeRole(self._streams), context.node, loop)
+        self._meters = Meters(
+            self._server,
+            self._flusher,
+            streams=lambda: self._streams.live,
+            ingress_bytes=self._ingress_bytes,
+        )
+        self._metering: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Open the sibling socket and the shared port."""
+        context = self._context
+        await self._server.listen_siblings(context.sibling_socket(context.slot))
+        self._locator.start()
+        await self._server.listen_tcp(context.rtmp_host, context.rtmp_port, shared=True)
+        self._metering = asyncio.ensure_future(self._meters.run(self._streams.measure))
+
+    def status(self) -> WorkerStatus:
+        """Return the figures for the heartbeat."""
+        loads = self._meters.loads
+        return WorkerStatus(
+            viewers=sum(load.viewers for load in loads.values()),
+            ingress_bytes=self._ingress_bytes(),
+            egress_bytes=self._flusher.totals.bytes_out,
+            directory_ok=self._locator.directory_ok,
+            streams=loads,
+        )
+
+    def members_changed(self, slots: frozenset[int]) -> None:
+        """Let pulls change hands with the workers of this host."""
+        self._streams.members_changed(slots)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take nobody new; wait for those who are here."""
+        await self._server.drain(timeout_s)
+
+    async def stop(self) -> None:
+        """Close everything."""
+        if self._metering is not None:
+            self._metering.cancel()
+        await self._server.stop()
+        await self._streams.close()
+        await self._locator.close()
+        await self._directory.close()
+
+    def _ingress_bytes(self) -> int:
+        return self._server.totals.bytes_in + self._streams.bytes_in

@@ -1,0 +1,137 @@
+"""Where a stream is, as this worker knows it: the table, its announcements, and what was last seen.
+
+* A name that nobody publishes is looked up once per negative-cache period, whoever asks how often.
+* An announcement ends waiting at once and is believed over older answers.
+* While the table is away the last known routes serve on.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from common.cluster.directory import Directory
+from common.cluster.records import ClusterEvent, EventKind, Route
+from common.errors import DirectoryUnavailable
+from common.ids import StreamKey
+from common.logs import get_log
+from common.metrics import ROUTE_LOOKUPS
+
+MAX_REMEMBERED: Final = 100_000
+"""Routes and dead names that are remembered; the oldest are forgotten first."""
+
+_log = get_log("edge.locate")
+
+_V = TypeVar("_V")
+
+OnChange = Callable[[], None]
+
+
+class Locator:
+    """Finds the origin worker that holds a stream."""
+
+    def __init__(
+        self, directory: Directory, negative_cache_s: float, now: Callable[[], float]
+    ) -> None:
+        self._directory = directory
+        self._negative_cache_s = negative_cache_s
+        self._now = now
+        self._known: OrderedDict[StreamKey, Route] = OrderedDict()
+        self._absent: OrderedDict[StreamKey, float] = OrderedDict()  # until when
+        self._watchers: dict[StreamKey, OnChange] = {}
+        self._listening: asyncio.Task[None] | None = None
+        self.directory_ok = True
+
+    def start(self) -> None:
+        """Begin to listen to announcements."""
+        self._listening = asyncio.ensure_future(self._listen())
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+
+    def watch(self, stream: StreamKey, on_change: OnChange) -> None:
+        """Call ``on_change`` when something may have changed about ``stream``."""
+        self._watchers[stream] = on_change
+
+    def unwatch(self, stream: StreamKey) -> None:
+        """Stop calling."""
+        self._watchers.pop(stream, None)
+
+    def announced(self, stream: StreamKey) -> Route | None:
+        """Return the route as last seen, without asking the table."""
+        return self._known.get(stream)
+
+    async def find(self, stream: StreamKey) -> Route | None:
+        """Return who holds ``stream``; None when nobody does.
+
+        Raises DirectoryUnavailable when the table is away and nothing is known.
+        """
+        if self._absent.get(stream, 0.0) > self._now():
+            ROUTE_LOOKUPS.labels(result="negative_cached").inc()
+            return None
+        try:
+            route = await self._directory.lookup(stream)
+        except DirectoryUnavailable as error:
+            self._note_directory(False, str(error))
+            ROUTE_LOOKUPS.labels(result="unavailable").inc()
+            known = self._known.get(stream)
+            if known is None:
+                raise
+            return known
+        self._note_directory(True)
+        ROUTE_LOOKUPS.labels(result="miss" if route is None else "hit").inc()
+        if route is None:
+            self._known.pop(stream, None)
+            _remember(self._absent, stream, self._now() + self._negative_cache_s)
+        else:
+            self._learn(route)
+        return route
+
+    def _learn(self, route: Route) -> None:
+        known = self._known.get(route.stream)
+        # An answer can be older than an announcement that overtook it.
+        if known is None or route.epoch >= known.epoch:
+            _remember(self._known, route.stream, route)
+        self._absent.pop(route.stream, None)
+
+    async def _listen(self) -> None:
+        async for event in self._directory.events():
+            self._handle(event)
+
+    def _handle(self, event: ClusterEvent) -> None:
+        if event.kind is EventKind.RESYNC:
+            self._absent.clear()
+            for each in list(self._watchers.values()):
+                each()
+            return
+        stream = event.stream
+        if stream is None:
+            return
+        if event.kind is EventKind.CLAIMED and event.route is not None:
+            if stream in self._watchers or stream in self._known:
+                self._learn(event.route)
+            self._absent.pop(stream, None)
+        elif event.kind is EventKind.RELEASED:
+            known = self._known.get(stream)
+            if known is not None and known.epoch <= event.epoch:
+                del self._known[stream]
+        if on_change := self._watchers.get(stream):
+            on_change()
+
+    def _note_directory(self, ok: bool, problem: str = "") -> None:
+        if ok != self.directory_ok:
+            self.directory_ok = ok
+            if ok:
+                _log.info("routing table is back")
+            else:
+                _log.warning("routing table is away: known routes serve on", reason=problem)
+
+
+def _remember(memory: "OrderedDict[StreamKey, _V]", stream: StreamKey, value: _V) -> None:
+    memory[stream] = value
+    memory.move_to_end(stream)
+    if len(memory) > MAX_REMEMBERED:
+        memory.popitem(last=False)

@@ -1,0 +1,34 @@
+"""What an edge answers to clients: viewers play; encoders are told where to publish."""
+
+from common.net.roles import PlayOrder, Publishing
+from common.net.session import Session
+from common.rtmp.events import PublishRequested
+from common.stream.live import LiveStream
+from edge.streams import Streams
+
+
+class EdgeRole:
+    """The edge's side of every session."""
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+
+    def publish(self, session: Session, request: PublishRequested) -> Publishing | None:
+        """Refuse: streams come in at origins."""
+        session.log.info("publisher refused", reason="this is an edge")
+        session.core.reject_publish(
+            request.stream_id, "NetStream.Publish.Denied", "this is an edge: publish to an origin"
+        )
+        return None
+
+    def find(self, order: PlayOrder) -> LiveStream | None:
+        """Return a stream that is here already."""
+        return self._streams.find(order)
+
+    async def acquire(self, order: PlayOrder) -> LiveStream:
+        """Pull the stream."""
+        return await self._streams.acquire(order)
+
+    def viewer_left(self, stream: LiveStream) -> None:
+        """Let the pull linger, then end."""
+        self._streams.viewer_left(stream)
