@@ -19,6 +19,7 @@ from common.errors import DirectoryUnavailable
 from common.logs import clean
 
 REFRESH_S: Final = 2.0
+UNWRAPPED_COLUMNS: Final = 400
 
 
 async def fetch_rows(directory: Directory) -> list[StreamRow]:
@@ -35,7 +36,9 @@ async def show_streams(directory: Directory, *, as_json: bool) -> None:
     if as_json:
         print(rows_as_json(rows, indent=2))
     else:
-        Console().print(table(rows))
+        # Into a pipe or file nothing is wrapped: there is no edge of a screen.
+        width = None if sys.stdout.isatty() else UNWRAPPED_COLUMNS
+        Console(width=width).print(table(rows))
 
 
 async def watch_streams(directory: Directory, *, as_json: bool) -> None:
@@ -66,35 +69,28 @@ def rows_as_json(rows: Sequence[StreamRow], indent: int | None = None) -> str:
 
 
 def table(rows: Sequence[StreamRow]) -> Table:
-    """Return the rows as a table for a terminal."""
+    """Return the rows as a table that fits a terminal of 80 columns: two facts in some cells."""
     shown = Table(box=box.SIMPLE_HEAD, caption=f"{len(rows)} live", caption_justify="left")
-    for heading in ("Stream", "Origin", "Publisher", "Encoder", "Codecs", "Edges"):
+    for heading in ("Stream\nCodecs", "Origin\nEpoch", "Publisher\nEncoder", "Edges"):
         shown.add_column(heading, overflow="fold")
-    for heading in ("Viewers", "Bitrate", "Age", "Epoch"):
+    for heading in ("Viewers", "Bitrate", "Age"):
         shown.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        shown.add_row(*(_cell(text) for text in _texts(row)))
+        shown.add_row(
+            _cell(row.stream, " ".join(row.codecs)),
+            _cell(row.origin, str(row.epoch)),
+            _cell(row.publisher, row.encoder),
+            _cell(*row.edges),
+            str(row.viewers),
+            bitrate(row.bitrate_bps),
+            duration(row.age_s),
+        )
     return shown
 
 
-def _texts(row: StreamRow) -> tuple[str, ...]:
-    return (
-        row.stream,
-        row.origin,
-        row.publisher,
-        row.encoder,
-        " ".join(row.codecs),
-        "\n".join(row.edges),
-        str(row.viewers),
-        bitrate(row.bitrate_bps),
-        duration(row.age_s),
-        str(row.epoch),
-    )
-
-
-def _cell(text: str) -> Text:
+def _cell(*lines: str) -> Text:
     # Peers choose names and encoders: neither rich's markup nor terminal codes may come through.
-    return Text("\n".join(clean(line) for line in text.split("\n")))
+    return Text("\n".join(clean(line) for line in lines))
 
 
 def bitrate(bits_per_s: int) -> str:

@@ -1,13 +1,15 @@
+import asyncio
 import io
 import json
 
 import pytest
 from rich.console import Console
 
+from common.cli import streams
 from common.cli.stream_rows import StreamRow
 from common.cli.streams import bitrate, duration, fetch_rows, rows_as_json, show_streams, table
 from common.clock import ManualClock
-from common.cluster.memory import MemoryDirectory
+from common.cluster.memory import MemoryDirectory, MemoryTable
 from common.cluster.records import Claim
 from common.config.model import PublisherPolicy
 from common.ids import NodeId, OwnerId, StreamKey
@@ -25,6 +27,16 @@ ROW = StreamRow(
     bitrate_bps=2_500_000,
     codecs=("avc1", "mp4a"),
 )
+
+
+def claim_of(stream: str) -> Claim:
+    return Claim(
+        stream=StreamKey(stream),
+        owner=OwnerId("origin-1/0/x"),
+        node=NodeId("origin-1"),
+        address="10.0.0.1:20000",
+        started_at=0.0,
+    )
 
 
 def test_the_table_shows_a_row_without_letting_markup_or_terminal_codes_through() -> None:
@@ -48,16 +60,17 @@ def test_json_has_one_object_per_stream() -> None:
     assert stream["bitrate_bps"] == 2_500_000
 
 
+async def test_into_a_pipe_nothing_is_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
+    directory = MemoryDirectory(ManualClock())
+    name = "live/" + "long" * 30
+    await directory.claim(claim_of(name), PublisherPolicy.TAKEOVER)
+    await show_streams(directory, as_json=False)
+    assert name in capsys.readouterr().out
+
+
 async def test_rows_come_from_the_directory(capsys: pytest.CaptureFixture[str]) -> None:
     directory = MemoryDirectory(ManualClock())
-    claim = Claim(
-        stream=StreamKey("live/a"),
-        owner=OwnerId("origin-1/0/x"),
-        node=NodeId("origin-1"),
-        address="10.0.0.1:20000",
-        started_at=0.0,
-    )
-    route = await directory.claim(claim, PublisherPolicy.TAKEOVER)
+    route = await directory.claim(claim_of("live/a"), PublisherPolicy.TAKEOVER)
     (row,) = await fetch_rows(directory)
     assert (row.stream, row.epoch) == ("live/a", route.epoch)
     await show_streams(directory, as_json=True)
@@ -78,3 +91,25 @@ def test_bitrates_for_people(bits: int, text: str) -> None:
 )
 def test_durations_for_people(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+async def test_a_watch_survives_the_table_being_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(streams, "REFRESH_S", 0.0)
+    table = MemoryTable()
+    directory = MemoryDirectory(ManualClock(), table=table)
+    table.go_down()
+    watch = asyncio.create_task(streams.watch_streams(directory, as_json=True))
+    printed = out = ""
+    async with asyncio.timeout(5):
+        while "headwater: " not in printed:
+            await asyncio.sleep(0)
+            printed += capsys.readouterr().err
+        table.come_back()
+        while '{"streams": []}\n' not in out:
+            await asyncio.sleep(0)
+            out += capsys.readouterr().out
+    watch.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watch
