@@ -44,6 +44,8 @@ AdminOption = Annotated[
 NodeIdOption = Annotated[
     str | None, typer.Option("--node-id", metavar="ID", help="Name of this node in the cluster.")
 ]
+OriginsOption = Annotated[int, typer.Option("--origins", min=1, help="How many origins.")]
+EdgesOption = Annotated[int, typer.Option("--edges", min=1, help="How many edges.")]
 ReadyFdOption = Annotated[int | None, typer.Option("--ready-fd", hidden=True)]
 
 
@@ -127,6 +129,55 @@ def streams(
             uvloop.run(run())
         except KeyboardInterrupt:  # how a watch ends
             raise typer.Exit(0) from None
+
+
+@app.command()
+def up(
+    origins: OriginsOption = 1,
+    edges: EdgesOption = 1,
+    workers: WorkersOption = 1,
+    redis: RedisOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="When all is ready, print one line of JSON.")
+    ] = False,
+) -> None:
+    """Run a whole cluster on this machine, until Ctrl-C."""
+    with exit_codes():
+        import uvloop
+
+        from common.local.up import UpOptions, run_up
+
+        options = UpOptions(
+            origins=origins, edges=edges, workers=workers or 0, redis_url=redis, as_json=as_json
+        )
+        raise typer.Exit(uvloop.run(run_up(options)))
+
+
+@app.command()
+def demo(
+    origins: OriginsOption = 2,
+    edges: EdgesOption = 2,
+    workers: WorkersOption = 2,
+    redis: RedisOption = None,
+    duration: Annotated[
+        float | None,
+        typer.Option("--duration", metavar="SECONDS", min=1, help="End by itself, with a verdict."),
+    ] = None,
+) -> None:
+    """Run a cluster with a test picture, players and a live table of what flows."""
+    with exit_codes():
+        import uvloop
+
+        from common.local.demo import DemoOptions, run_demo
+
+        options = DemoOptions(
+            origins=origins,
+            edges=edges,
+            workers=workers or 0,
+            redis_url=redis,
+            duration_s=duration,
+        )
+        raise typer.Exit(uvloop.run(run_demo(options)))
 
 
 @app.command()
