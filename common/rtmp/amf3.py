@@ -46,11 +46,12 @@ _MAX_NAME_BYTES: Final = 0xFFFF  # longer ones could not be sent on in AMF0
 
 @dataclass(frozen=True, slots=True)
 class _Traits:
-    """What objects of one class share."""
+    """What objects of one class share. ``text_bytes`` is the size of its names."""
 
     class_name: str
     dynamic: bool
     names: list[str]
+    text_bytes: int
 
 
 def encode_byte_array(data: bytes) -> bytes:
@@ -203,13 +204,18 @@ class Amf3Decoder:
             index = header >> 1
             if index >= len(self._traits):
                 raise AmfError("amf_bad_reference", f"traits {index} of {len(self._traits)}")
-            return self._traits[index]
+            known = self._traits[index]
+            self._cursor.count_text(known.text_bytes)
+            return known
         if header & 2:  # only the class itself knows how to read it
             raise AmfError("amf_externalizable", "an externalizable object")
         count = header >> 3
         self._cursor.count_nodes(count)
+        before = self._cursor.text_bytes
         class_name = self._name()
-        traits = _Traits(class_name, bool(header & 4), [self._name() for _ in range(count)])
+        names = [self._name() for _ in range(count)]
+        text_bytes = self._cursor.text_bytes - before
+        traits = _Traits(class_name, bool(header & 4), names, text_bytes)
         self._traits.append(traits)
         return traits
 

@@ -32,9 +32,12 @@ class Shared:
 
 
 class AmfCursor:
-    """Reads forward through ``data`` and counts values, levels and text. Raises AmfError only."""
+    """Reads forward through ``data`` and counts values, levels and text. Raises AmfError only.
 
-    __slots__ = ("_limits", "_nodes", "_peak", "_text_bytes", "data", "depth", "end", "pos")
+    ``text_bytes`` is the text counted so far.
+    """
+
+    __slots__ = ("_limits", "_nodes", "_peak", "data", "depth", "end", "pos", "text_bytes")
 
     def __init__(self, data: bytes, limits: RtmpLimits) -> None:
         self.data = data
@@ -43,7 +46,7 @@ class AmfCursor:
         self.depth = 0
         self._peak = 0  # the deepest level seen inside the innermost open value
         self._nodes = 0
-        self._text_bytes = 0
+        self.text_bytes = 0
         self._limits = limits
 
     def take(self, size: int) -> bytes:
@@ -94,15 +97,15 @@ class AmfCursor:
 
     def count_text(self, size: int) -> None:
         """Count ``size`` bytes of text; all of it together must fit in one command."""
-        self._text_bytes += size
-        if self._text_bytes > self._limits.max_command_bytes:
+        self.text_bytes += size
+        if self.text_bytes > self._limits.max_command_bytes:
             raise AmfError("amf_too_much_text", f"more than {self._limits.max_command_bytes} B")
 
     def begin(self) -> Shared:
         """Go down one level, into a value that holds others."""
         self.depth += 1
         self._check_depth(self.depth)
-        shared = Shared(None, self._nodes, self._text_bytes, _UNFINISHED, self._peak)
+        shared = Shared(None, self._nodes, self.text_bytes, _UNFINISHED, self._peak)
         self._peak = self.depth
         return shared
 
@@ -110,7 +113,7 @@ class AmfCursor:
         """Come back up from a value, which may be referred to from now on; return it."""
         shared.value = value
         shared.nodes = self._nodes - shared.nodes
-        shared.text_bytes = self._text_bytes - shared.text_bytes
+        shared.text_bytes = self.text_bytes - shared.text_bytes
         shared.height = self._peak - self.depth + 1
         self._peak = max(self._peak, shared.outer_peak)
         self.depth -= 1

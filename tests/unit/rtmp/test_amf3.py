@@ -127,6 +127,8 @@ def test_references_cost_what_they_stand_for() -> None:
     assert refused(wire) == "amf_too_many_values"
     text = RtmpLimits(max_command_bytes=100)
     assert refused("09 07 01 06 65" + "61" * 50 + "0600 0600", text) == "amf_too_much_text"
+    instance = "0a 13 01 67" + "61" * 51 + "01"  # an object with one long name …
+    assert refused("09 05 01" + instance + "0a 01 01", text) == "amf_too_much_text"  # … and another
 
 
 def test_a_name_that_amf0_could_not_carry_is_refused() -> None:
