@@ -7,6 +7,7 @@ This file is the one truth: the command line, the environment names and the refe
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -18,7 +19,6 @@ from pydantic import (
 )
 
 from common.config.address import split_address
-from common.errors import ConfigError
 from common.rtmp.limits import RtmpLimits
 
 _RTMP = RtmpLimits()
@@ -30,8 +30,16 @@ def _checked_address(address: str) -> str:
 
 
 def _checked_redis_url(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+    text = url.get_secret_value()
+    if not text.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must begin with redis://, rediss:// or unix://")
+    try:
+        _ = urlsplit(text).port  # raises for a host or port that is none
+    except ValueError:
+        # Its own words would show the piece that did not fit, often part of a password.
+        raise ValueError(
+            "must be a URL; special characters of a password must be percent-encoded"
+        ) from None
     return url
 
 
@@ -179,20 +187,6 @@ class RedisSettings(Section):
     """For a new connection to Redis."""
     max_connections: int = Field(default=8, ge=1, le=1000)
     """Connections to Redis per worker."""
-
-    def read_password(self) -> str:
-        """Return the password, from `password_file` where that is set; empty: none, or in the URL.
-
-        Read at use, so that a rotated secret takes effect with the next process and settings
-        never carry it about. Raises `ConfigError` when the file cannot be read.
-        """
-        if self.password_file is None:
-            return self.password.get_secret_value()
-        try:
-            return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            problem = f"redis.password_file: cannot read {self.password_file}: {error}"
-            raise ConfigError([problem]) from error
 
 
 class LeaseSettings(Section):
