@@ -6,7 +6,7 @@ multi-process mode), and the supervisor answers the scrape by adding them up. Ru
 * `MULTIPROC_ENV` stands in a worker's environment before prometheus_client is imported; the
   supervisor spawns workers with it. Without it (unit tests) the metrics live in this process.
 * The supervisor empties the folder at its start (`prepare`) and reports dead workers
-  (`mark_dead`), which drops their gauges; their counters stay, so that totals never go back.
+  (`mark_dead`), which drops their gauges and keeps their counts: totals never go back.
 * Gauges name how workers are merged: a live sum, maximum or minimum.
 * No process or platform collectors: they would describe one process and be read as all.
 
@@ -15,6 +15,7 @@ hands over once a second: `CounterFeed` for totals, `HistogramFeed` for distribu
 """
 
 import re
+import struct
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from typing import Final, Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
@@ -240,8 +242,31 @@ def prepare(multiproc_dir: Path) -> None:
 
 
 def mark_dead(pid: int, multiproc_dir: Path) -> None:
-    """Drop the gauges of a worker that has ended. Its counters stay."""
+    """Drop the gauges of a worker that has ended, and keep its counts.
+
+    The counts of all that have ended are added up in one file of each kind: a worker that crashes
+    every few seconds for days must neither fill the disk nor slow the scrape down.
+    """
     mark_process_dead(pid, str(multiproc_dir))  # type: ignore[no-untyped-call] # theirs
+    for kind in ("counter", "histogram"):
+        ended = multiproc_dir / f"{kind}_{pid}.db"
+        if ended.exists():
+            _add_up(ended, multiproc_dir / f"{kind}_ended.db")
+            ended.unlink()
+
+
+def _add_up(ended: Path, totals_file: Path) -> None:
+    # The ignores: this part of the library carries no types.
+    totals = MmapedDict(str(totals_file))  # type: ignore[no-untyped-call]
+    try:
+        values = MmapedDict.read_all_values_from_file(str(ended))  # type: ignore[no-untyped-call]
+        for key, value, _, _ in values:
+            before, _ = totals.read_value(key)  # type: ignore[no-untyped-call]
+            totals.write_value(key, before + value, 0.0)  # type: ignore[no-untyped-call]
+    except (struct.error, RuntimeError, UnicodeDecodeError):
+        pass  # killed in the middle of a write: what could be read is counted
+    finally:
+        totals.close()  # type: ignore[no-untyped-call]
 
 
 def render(multiproc_dir: Path | None, node: NodeMetrics | None = None) -> bytes:

@@ -77,6 +77,29 @@ def test_figures_of_workers_are_added_up_and_the_dead_leave_the_gauges(tmp_path:
     assert samples(metrics.render(tmp_path)) == {}
 
 
+def test_however_many_workers_end_their_counts_take_one_file_of_each_kind(tmp_path: Path) -> None:
+    metrics.prepare(tmp_path)
+    for _ in range(3):
+        metrics.mark_dead(run_worker(tmp_path, viewers=1, lag=0, up=1), tmp_path)
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert names == ["counter_ended.db", "histogram_ended.db"]
+    left = samples(metrics.render(tmp_path))
+    assert left["headwater_bytes_in_total"] == 300
+    assert left["headwater_flush_duration_seconds_count"] == 3
+    assert left["headwater_flush_duration_seconds_bucket{le=0.005}"] == 3
+    assert left["headwater_flush_duration_seconds_sum"] == pytest.approx(0.009)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"\x40\0\0\0\0\0\0\0\xff\xff\0\0"])
+def test_a_file_that_a_killed_worker_left_half_written_is_cleared_away(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "counter_77.db").write_bytes(content)
+    metrics.mark_dead(77, tmp_path)
+    metrics.mark_dead(77, tmp_path)
+    assert samples(metrics.render(tmp_path)) == {}
+
+
 def test_the_folder_is_private(tmp_path: Path) -> None:
     metrics.prepare(tmp_path / "metrics")
     assert (tmp_path / "metrics").stat().st_mode & 0o777 == 0o700
