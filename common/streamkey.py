@@ -1,8 +1,8 @@
 """A stream's canonical key, made from whatever split of its URL a client sends.
 
-For ``rtmp://host/live/a/b`` ffmpeg sends the app ``live/a``, librtmp ``live/a``, GStreamer
-``live/a``, OBS whatever stands in its two fields; names get suffixes and prefixes; tokens stand
-in four places. All of that is undone here and nowhere else, so that a stream has one name in
+Of ``/live/a/b/c`` ffmpeg makes the app ``live/a`` and the name ``b/c``, librtmp and GStreamer
+``live/a/b`` and ``c``, OBS whatever stands in its two fields; names get suffixes and prefixes;
+tokens stand in four places. All of that is undone here and nowhere else, so that a stream has one name in
 Redis, logs, metrics and URLs: ``app/name``, or ``app/name@vhost`` off the default vhost.
 """
 
@@ -21,7 +21,6 @@ MAX_KEY_BYTES: Final = 255
 _COMPONENT: Final = re.compile(r"[A-Za-z0-9_\-~+][A-Za-z0-9_\-~+.]*", re.ASCII)
 _ALLOWED: Final = "letters, digits and _ - . ~ +, no dot first"
 _HOST: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*", re.ASCII)
-_MAX_HOST: Final = 128
 _INSTANCE: Final = "_definst_"  # FMS's name for an app's default instance; clients add it
 _PREFIXES: Final = ("mp4:", "flv:", "mp3:", "f4v:")  # ffmpeg and librtmp add them …
 _SUFFIXES: Final = (".flv", ".mp4", ".f4v", ".mp3")  # … and strip these, in their own ways
@@ -60,8 +59,9 @@ def resolve(app: str, name: str, tc_url: str = "", vhosts: Collection[str] = ())
     host, tc_query = _split_tc_url(tc_url)
     parts = _components(app_path, name_path)
     if len(parts) < 2 and "/" in app_query:
-        # "app?key=value/name": the client cut its URL at the first slash, or at the last.
-        app_query, _, rest = app_query.rpartition("/")
+        # "app?key=value/name": the client did not see that the query ends before the name. With
+        # a name at hand, a slash in the query belongs to a token (base64) instead.
+        app_query, _, rest = app_query.partition("/")
         parts = _components(app_path, rest)
     query, raw_query = _merge(name_query, app_query, tc_query)
     vhost = _vhost(query, app_vhost, host, vhosts)
@@ -156,10 +156,11 @@ def _vhost(query: dict[str, str], app_vhost: str, host: str, vhosts: Collection[
             vhost = _host_name(asked)
             if vhost in _DEFAULT_VHOSTS:
                 return ""
-            if len(vhost) > _MAX_HOST or not _HOST.fullmatch(vhost):
+            if not _HOST.fullmatch(vhost):
                 raise StreamNameError(asked, "the vhost is not a host name")
             return vhost
-    return host if host in {vhost.lower() for vhost in vhosts} else ""
+    listed = _HOST.fullmatch(host) and host in {vhost.lower() for vhost in vhosts}
+    return host if listed else ""
 
 
 def _checked_key(parts: list[str], vhost: str) -> StreamKey:

@@ -94,7 +94,9 @@ def composition_time_ms(payload: bytes) -> int:
         has_time = payload[0] & 0x0F in _AVC_FAMILY and payload[1:2] == b"\x01"
         return _signed24(payload, 2) if has_time else 0
     body = ertmp.parse_video(payload)
-    if body.packet_type == VideoType.CODED_FRAMES and body.tracks[0].fourcc in _WITH_CTS:
+    if body.packet_type != VideoType.CODED_FRAMES or not body.tracks:
+        return 0
+    if body.tracks[0].fourcc in _WITH_CTS:
         return _signed24(payload, body.tracks[0].start)
     return 0
 

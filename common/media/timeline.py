@@ -204,10 +204,11 @@ class RelayTimeline:
         """
         if not self._last:
             return  # nothing was given out: as good as the first pull
+        # A pull that brought nothing has shown no clock that another could share.
+        self._continues = continues and (self._anchored or self._continues)
         self._anchored = False
-        self._continues = continues
         self._base = self.last_out + FRAME_MS
-        self._seen = dict(self._last) if continues else {}
+        self._seen = dict(self._last) if self._continues else {}
 
     def stamp(self, type_id: int, wire: int, role: Role, track: int = 0) -> int | None:
         """Return the time of a packet that came with ``wire``; None: viewers have it, drop it."""
