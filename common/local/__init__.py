@@ -1,0 +1,1 @@
+"""A cluster on one machine: for developers, the demo, tests and benches."""

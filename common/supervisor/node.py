@@ -17,7 +17,7 @@ from common.config.address import join_address, split_address
 from common.config.model import Settings
 from common.errors import ConfigError
 from common.ids import NodeId
-from common.logs import get_log
+from common.logs import get_log, setup_logging
 from common.metrics import NodeMetrics, mark_dead, render
 from common.supervisor.app import WorkerContext
 from common.supervisor.arbiter import Arbiter
@@ -77,6 +77,8 @@ async def _run(role: NodeRole, settings: Settings, ready_fd: int | None, module:
             advertise_host=settings.node.advertise_host or find_advertise_host(host),
             runtime_dir=runtime_dir,
         )
+        # Anew, now that the node has a name: every line says whose it is.
+        setup_logging(settings.log.level, settings.log.format, node=context.node)
         return await _Node(module, context, launcher).run()
 
 
@@ -89,7 +91,9 @@ class _Node:
         self._launcher = launcher
         self._arbiter = Arbiter(module, context, changed=self._changed, exited=self._exited)
         self._directory = RedisDirectory(settings.redis, settings.lease)
-        self._reporter = NodeReporter(self._directory, self._describe, settings.lease.renew_s)
+        self._reporter = NodeReporter(
+            self._directory, context.node, self._describe, settings.lease.renew_s
+        )
         self._metrics = NodeMetrics(
             node=context.node,
             role=context.role,
@@ -107,14 +111,11 @@ class _Node:
             loop.add_signal_handler(number, self._arbiter.signal_came)
         try:
             async with self._admin_server(), asyncio.TaskGroup() as helpers:
-                tasks = [
-                    helpers.create_task(self._reporter.run()),
-                    helpers.create_task(self._follow_launcher()),
-                ]
+                helpers.create_task(self._reporter.run())
+                following = helpers.create_task(self._follow_launcher())
                 outcome = await self._arbiter.run()
-                for task in tasks:
-                    task.cancel()
-            await self._reporter.leave(self._context.node)
+                self._reporter.finish()
+                following.cancel()
             return outcome
         finally:
             await self._directory.close()

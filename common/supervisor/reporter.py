@@ -23,35 +23,43 @@ class NodeReporter:
     def __init__(
         self,
         directory: Directory,
+        node: NodeId,
         describe: Callable[[], tuple[NodeRecord, NodeLoad]],
         period_s: float,
     ) -> None:
         self._directory = directory
+        self._node = node
         self._describe = describe
         self._period_s = period_s
-        self._hurry = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._finishing = False
         self.problem = "not reached yet"
         """Why the table does not know this node; empty when it does."""
 
     def hurry(self) -> None:
         """Write now: something changed that others should know at once."""
-        self._hurry.set()
+        self._wake.set()
+
+    def finish(self) -> None:
+        """Make `run` take the node out of the table and return."""
+        self._finishing = True
+        self._wake.set()
 
     async def run(self) -> None:
-        """Report, for ever."""
-        while True:
-            self._hurry.clear()
+        """Report until told to finish. Must not be cancelled for that.
+
+        A write that was cut off may still be carried out, after the removal, and leave the
+        record of a node that has gone.
+        """
+        while not self._finishing:
+            self._wake.clear()
             await self._report()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._period_s):
-                    await self._hurry.wait()
-
-    async def leave(self, node: NodeId) -> None:
-        """Take the node out of the table; without the table its record expires by itself."""
-        if self.problem:
-            return  # do not make the end wait for a table that has just been away
-        with suppress(ClusterError):
-            await self._directory.remove_node(node)
+                    await self._wake.wait()
+        if not self.problem:  # else: do not make the end wait for a table that is away
+            with suppress(ClusterError):
+                await self._directory.remove_node(self._node)
 
     async def _report(self) -> None:
         try:

@@ -3,9 +3,10 @@
 ``SLEEPY_READY_FD`` in the environment names the descriptor that is told when it is ready.
 """
 
-import asyncio
 import os
 import sys
+
+import uvloop
 
 from common.cluster.records import NodeRole
 from common.config.loader import load_settings
@@ -22,7 +23,7 @@ def main() -> int:
     ready_fd = os.environ.get(READY_FD_ENV)
     settings = load_settings(file=None, environ={}, overrides=sys.argv[1:])
     setup_logging(settings.log.level, settings.log.format, node=settings.node.id)
-    return asyncio.run(
+    return uvloop.run(
         run_node(
             NodeRole.ORIGIN,
             settings,
