@@ -33,7 +33,10 @@ app = typer.Typer(
 )
 
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", min=0, help="Worker processes; 0: one for each core.")
+    int | None,
+    typer.Option(
+        "--workers", metavar="N", min=0, max=256, help="Worker processes; 0: one for each core."
+    ),
 ]
 ListenOption = Annotated[
     str | None, typer.Option("--listen", metavar="ADDR", help="RTMP address, host:port.")
@@ -44,8 +47,31 @@ AdminOption = Annotated[
 NodeIdOption = Annotated[
     str | None, typer.Option("--node-id", metavar="ID", help="Name of this node in the cluster.")
 ]
-OriginsOption = Annotated[int, typer.Option("--origins", min=1, help="How many origins.")]
-EdgesOption = Annotated[int, typer.Option("--edges", min=1, help="How many edges.")]
+OriginsOption = Annotated[
+    int, typer.Option("--origins", metavar="N", min=1, help="How many origins.")
+]
+EdgesOption = Annotated[int, typer.Option("--edges", metavar="N", min=1, help="How many edges.")]
+EachWorkersOption = Annotated[
+    int,
+    typer.Option("--workers", metavar="N", min=1, max=256, help="Worker processes of each node."),
+]
+OwnRedisOption = Annotated[
+    str | None,
+    typer.Option("--redis", metavar="URL", help="A running Redis. By default one is started."),
+]
+OriginPortOption = Annotated[
+    int,
+    typer.Option(
+        "--origin-port",
+        metavar="PORT",
+        min=0,
+        max=65_535,
+        help="Of the first origin, the next has the next; 0: free ones.",
+    ),
+]
+EdgePortOption = Annotated[
+    int, typer.Option("--edge-port", metavar="PORT", min=0, max=65_535, help="Likewise for edges.")
+]
 ReadyFdOption = Annotated[int | None, typer.Option("--ready-fd", hidden=True)]
 
 
@@ -133,32 +159,46 @@ def streams(
 
 @app.command()
 def up(
-    origins: OriginsOption = 1,
-    edges: EdgesOption = 1,
-    workers: WorkersOption = 1,
-    redis: RedisOption = None,
+    origins: OriginsOption = 2,
+    edges: EdgesOption = 2,
+    workers: EachWorkersOption = 2,
+    redis: OwnRedisOption = None,
+    origin_port: OriginPortOption = 0,
+    edge_port: EdgePortOption = 0,
+    config: ConfigFile = None,
+    set_: SetOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="When all is ready, print one line of JSON.")
     ] = False,
 ) -> None:
     """Run a whole cluster on this machine, until Ctrl-C."""
     with exit_codes():
+        # What is wrong is said here once instead of by every node in turn.
+        load_for_command(config, set_, {("--redis", "redis.url"): redis})
         import uvloop
 
+        from common.local.cluster import ClusterOptions
         from common.local.up import UpOptions, run_up
 
-        options = UpOptions(
-            origins=origins, edges=edges, workers=workers or 0, redis_url=redis, as_json=as_json
+        cluster = ClusterOptions(
+            origins=origins,
+            edges=edges,
+            workers=workers,
+            redis=redis,
+            origin_port=origin_port,
+            edge_port=edge_port,
+            config=config,
+            settings=tuple(set_ or ()),
         )
-        raise typer.Exit(uvloop.run(run_up(options)))
+        raise typer.Exit(uvloop.run(run_up(UpOptions(cluster=cluster, json=as_json))))
 
 
 @app.command()
 def demo(
     origins: OriginsOption = 2,
     edges: EdgesOption = 2,
-    workers: WorkersOption = 2,
-    redis: RedisOption = None,
+    workers: EachWorkersOption = 2,
+    redis: OwnRedisOption = None,
     duration: Annotated[
         float | None,
         typer.Option("--duration", metavar="SECONDS", min=1, help="End by itself, with a verdict."),
@@ -166,17 +206,14 @@ def demo(
 ) -> None:
     """Run a cluster with a test picture, players and a live table of what flows."""
     with exit_codes():
+        load_for_command(None, None, {("--redis", "redis.url"): redis})
         import uvloop
 
+        from common.local.cluster import ClusterOptions
         from common.local.demo import DemoOptions, run_demo
 
-        options = DemoOptions(
-            origins=origins,
-            edges=edges,
-            workers=workers or 0,
-            redis_url=redis,
-            duration_s=duration,
-        )
+        cluster = ClusterOptions(origins=origins, edges=edges, workers=workers, redis=redis)
+        options = DemoOptions(cluster=cluster, duration_s=duration)
         raise typer.Exit(uvloop.run(run_demo(options)))
 
 

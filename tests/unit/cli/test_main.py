@@ -98,3 +98,10 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_a_local_cluster_is_not_begun_with_a_bad_redis_url(command: str) -> None:
+    result = headwater(command, "--redis", "http://h")
+    assert result.exit_code == 2
+    assert "--redis: redis.url = ***: must begin with" in result.stderr
