@@ -15,6 +15,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
+from common.config.address import join_address, split_address
 from common.config.model import RedisSettings
 from common.errors import ConfigError
 
@@ -59,6 +60,7 @@ def connect(settings: RedisSettings) -> RedisTarget:
             address = f"{settings.sentinel_master} of sentinels {', '.join(settings.sentinels)}"
             return RedisTarget(client=_sentinel(settings, options), address=address)
         case "cluster":
+            options.update(_share_of_deadline(settings, 3))
             return RedisTarget(client=_cluster(options), address=f"cluster at {_address(url)}")
 
 
@@ -115,7 +117,9 @@ def _tls_files(settings: RedisSettings) -> Options:
 
 def _behaviour(settings: RedisSettings) -> Options:
     return {
-        "socket_timeout": settings.timeout_s,
+        # The deadline of each call stands above it. One per socket would come on top and, by
+        # asyncio.wait_for before Python 3.12, could swallow a cancellation.
+        "socket_timeout": None,
         "socket_connect_timeout": settings.connect_timeout_s,
         # The callers decide when to try again: the deadline of a call is one try's.
         "retry": Retry(NoBackoff(), 0),
@@ -126,6 +130,14 @@ def _behaviour(settings: RedisSettings) -> Options:
     }
 
 
+def _share_of_deadline(settings: RedisSettings, parts: int) -> Options:
+    # Where redis-py asks one server after the other, one that hangs must not use up the deadline
+    # of the call: the others would never be asked.
+    share_s = settings.timeout_s / parts
+    connect_s = min(settings.connect_timeout_s, share_s)
+    return {"socket_timeout": share_s, "socket_connect_timeout": connect_s}
+
+
 def _sentinel(settings: RedisSettings, options: Options) -> Redis:
     if not settings.sentinels:
         raise ConfigError(["redis.sentinels: empty, though redis.mode is sentinel"])
@@ -134,14 +146,15 @@ def _sentinel(settings: RedisSettings, options: Options) -> Redis:
     for unused in ("host", "port"):  # the sentinels know the address
         options.pop(unused, None)
     options["ssl"] = options.pop("connection_class", None) is SSLConnection
+    tls: Options = {name: value for name, value in options.items() if name.startswith("ssl")}
     for_sentinels: Options = {
-        name: value
-        for name, value in options.items()
-        if name.startswith("ssl") or name in _behaviour(settings)
+        **tls,
+        **_behaviour(settings),
+        **_share_of_deadline(settings, len(settings.sentinels) + 1),
     }
     if password := settings.sentinel_password.get_secret_value():
         for_sentinels["password"] = password
-    addresses = [_host_and_port(sentinel) for sentinel in settings.sentinels]
+    addresses = [split_address(sentinel) for sentinel in settings.sentinels]
     sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py left it without types
         addresses, sentinel_kwargs=for_sentinels
     )
@@ -174,15 +187,9 @@ def _cluster(options: Options) -> RedisCluster:
     return RedisCluster(**options)
 
 
-def _host_and_port(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
 def _address(url: Options) -> str:
     if "path" in url:
         return f"unix://{url['path']}"
     scheme = "rediss" if url.get("connection_class") is SSLConnection else "redis"
-    host = str(url.get("host", "localhost"))
-    host = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{host}:{url.get('port', 6379)}/{url.get('db', 0)}"
+    server = join_address(url.get("host", "localhost"), url.get("port", 6379))
+    return f"{scheme}://{server}/{url.get('db', 0)}"

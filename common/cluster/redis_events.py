@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from redis.asyncio import RedisCluster
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -65,6 +66,7 @@ class RedisEvents:
         pubsub = self._target.client.pubsub()
         try:
             async with asyncio.timeout(self._timeout_s):
+                await self._find_node()
                 await pubsub.subscribe(self._channel)
                 while not await _confirmed(pubsub, self._timeout_s):
                     pass
@@ -77,14 +79,22 @@ class RedisEvents:
         finally:
             await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py left it so
 
+    async def _find_node(self) -> None:
+        # Subscribing does not make redis-py learn the layout of a cluster, neither at first nor
+        # when a node is gone; a command on a key does. Any node's subscribers hear everything.
+        if isinstance(self._target.client, RedisCluster):
+            await self._target.client.exists(self._channel)
+
     async def _next(self, pubsub: PubSub) -> bytes | None:
-        message = await pubsub.get_message(timeout=self._quiet_s)
-        if message is None:
-            async with asyncio.timeout(self._timeout_s):
-                await pubsub.ping()
+        # The outer deadline is for a connection that breaks while read: redis-py then makes it
+        # anew within the read, for as long as the server likes.
+        async with asyncio.timeout(2 * self._quiet_s + self._timeout_s):
             message = await pubsub.get_message(timeout=self._quiet_s)
             if message is None:
-                raise RedisConnectionError("silent, even to a ping")
+                await pubsub.ping()
+                message = await pubsub.get_message(timeout=self._quiet_s)
+        if message is None:
+            raise RedisConnectionError("silent, even to a ping")
         return message["data"] if message["type"] == "message" else None
 
 

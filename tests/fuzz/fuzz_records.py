@@ -1,4 +1,4 @@
-"""Whatever stands in the table, decoding gives a record or `RecordError`; a record encodes again."""
+"""Whatever stands in the table decodes to a record or to `RecordError`, and encodes again."""
 
 from contextlib import suppress
 

@@ -11,10 +11,12 @@ from urllib.parse import SplitResult, urlsplit
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from common.cluster.redis_directory import RedisDirectory
 from common.config.model import LeaseSettings, RedisSettings
-from common.local.redis_server import RedisServer
+from common.local.redis_server import HOST, RedisServer, free_port
+from tests.support.wait import until
 
 IMAGE = "valkey/valkey:8-alpine"
 
@@ -24,6 +26,18 @@ def redis_url() -> Iterator[str]:
     """A running Redis for the whole session."""
     with _container() if _docker_runs() else _local_server() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_url() -> Iterator[str]:
+    """A node of a Redis Cluster of two, each with half of the slots."""
+    servers = [_cluster_node(), _cluster_node()]
+    try:
+        asyncio.run(_join(servers))
+        yield servers[0].url
+    finally:
+        for server in servers:
+            asyncio.run(server.stop())
 
 
 @pytest.fixture
@@ -97,12 +111,38 @@ def _local_server() -> Iterator[str]:
         asyncio.run(server.stop())
 
 
+def _cluster_node() -> RedisServer:
+    # Without a port of its own the cluster bus takes the port + 10000, which may not exist.
+    bus_port = str(free_port())
+    return RedisServer(options=["--cluster-enabled", "yes", "--cluster-port", bus_port])
+
+
+async def _join(servers: list[RedisServer]) -> None:
+    slots = [(0, 8191), (8192, 16383)]
+    for server, (first, last) in zip(servers, slots, strict=True):
+        await server.start()
+        async with Redis.from_url(server.url) as client:
+            await client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
+            bus_port = (await client.config_get("cluster-port"))["cluster-port"]
+            meet = ("CLUSTER MEET", HOST, server.port, bus_port)
+        async with Redis.from_url(servers[0].url) as client:
+            await client.execute_command(*meet)
+    for server in servers:
+        async with Redis.from_url(server.url) as client:
+            await until(lambda client=client: _is_joined(client))
+
+
+async def _is_joined(client: Redis) -> bool:
+    return (await client.execute_command("CLUSTER INFO"))["cluster_state"] == "ok"
+
+
 async def _until_it_answers(url: str) -> None:
-    async with asyncio.timeout(30), Redis.from_url(url) as client:
-        while True:
-            try:
-                await client.ping()
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                return
+    async with Redis.from_url(url) as client:
+        await until(lambda: _answers(client))
+
+
+async def _answers(client: Redis) -> bool:
+    try:
+        return bool(await client.ping())
+    except (RedisError, OSError):
+        return False
