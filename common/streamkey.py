@@ -26,8 +26,9 @@ _PREFIXES: Final = ("mp4:", "flv:", "mp3:", "f4v:")  # ffmpeg and librtmp add th
 _SUFFIXES: Final = (".flv", ".mp4", ".f4v", ".mp3")  # … and strip these, in their own ways
 _VHOST_IN_APP: Final = "...vhost..."  # an old notation of SRS
 _DEFAULT_VHOSTS: Final = frozenset({"__defaultvhost__", "_defaultvhost_"})  # SRS, FMS
-_SECRET: Final = re.compile(r"([?&][^=&\s]*=)[^&\s]+")
-_BARE_SECRET: Final = re.compile(r"\?[^=&\s]+(?=$|[&\s])")
+# No class holds the character that it starts at: a peer's text must not cost quadratic time.
+_SECRET: Final = re.compile(r"([?&][^=&?\s]*=)[^&\s]+")
+_BARE_SECRET: Final = re.compile(r"\?[^=&?\s]+(?=$|[?&\s])")
 _USER_INFO: Final = re.compile(r"(://)[^/@\s?]+@")
 
 

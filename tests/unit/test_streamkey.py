@@ -153,6 +153,7 @@ def test_a_request_for_a_key_resolves_to_it(key: str) -> None:
         ("play 'live/cam?k=secret' refused", "play 'live/cam?k=*** refused"),
         ("live/cam?secret", "live/cam?***"),
         ("rtmp://me:secret@host/live?k=secret", "rtmp://***@host/live?k=***"),
+        ("live/cam?secret?secret", "live/cam?***?***"),
         ("why? because", "why? because"),
         ("live/cam", "live/cam"),
         ("", ""),
