@@ -2,8 +2,8 @@
 
 Of ``/live/a/b/c`` ffmpeg makes the app ``live/a`` and the name ``b/c``, librtmp and GStreamer
 ``live/a/b`` and ``c``, OBS whatever stands in its two fields; names get suffixes and prefixes;
-tokens stand in four places. All of that is undone here and nowhere else, so that a stream has one name in
-Redis, logs, metrics and URLs: ``app/name``, or ``app/name@vhost`` off the default vhost.
+tokens stand in four places. All of that is undone here and nowhere else, so that a stream has one
+name in Redis, logs, metrics and URLs: ``app/name``, or ``app/name@vhost`` off the default vhost.
 """
 
 import re

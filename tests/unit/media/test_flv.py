@@ -69,6 +69,7 @@ def test_video_without_anything_to_play_is_dropped(head: str) -> None:
         ("17 01 0000", "truncated"),
         ("17 03 000000 00", "reserved_packet_type"),
         ("90", "truncated"),
+        ("98 68766331 00", "reserved_packet_type"),
         ("91 617663", "truncated"),
         ("91 61766331 0000", "truncated"),
         ("97 05 00", "truncated"),
