@@ -113,7 +113,7 @@ class ServerCore(Connection[ServerEvent]):
     # Deadlines
 
     def next_deadline(self) -> float | None:
-        """Returns when to call `handle_deadline`, or None.
+        """Returns when to call `handle_deadline`; None once the connection is closed.
 
         Calling it too early does no harm, so a shell may keep its timer when the time only grew.
         It shrinks at changes of state: ask again after events and answers.
@@ -121,10 +121,10 @@ class ServerCore(Connection[ServerEvent]):
         if self.closed:
             return None
         due = self._state_deadline()
+        if due is None:  # nothing will be due by itself, but look again: the state may change
+            due = self._now + self._limits.request_timeout_s
         stall = self._progress.deadline
-        if stall is None or (due is not None and due < stall):
-            return due
-        return stall
+        return due if stall is None or due < stall else stall
 
     def handle_deadline(self, now: float) -> None:
         """Does what is due: pings an idle player, or closes with the reason of the timeout."""

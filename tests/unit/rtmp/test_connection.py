@@ -231,6 +231,23 @@ def test_a_command_that_is_no_amf_closes() -> None:
     assert client.server.closed
 
 
+@pytest.mark.parametrize(
+    "error",
+    [struct.error("x"), IndexError(), UnicodeError(), ValueError(), RecursionError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_that_slips_through_a_parser_closes(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    client = WireClient().connect()
+    monkeypatch.setattr("common.rtmp.connection.decode_command", broken)
+    client.call("createStream", 2, None)
+    assert closed_reason(client) == "malformed"
+
+
 def test_messages_behind_a_refusal_are_not_looked_at() -> None:
     client = WireClient().connect()
     client.send(command("publish", 2, None, 5) + command("createStream", 3, None))
