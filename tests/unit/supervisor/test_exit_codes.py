@@ -1,0 +1,15 @@
+import pytest
+
+from common.supervisor.exit_codes import ExitCode, describe_exit
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [(0, "ok"), (4, "could_not_boot"), (ExitCode.ORPHANED, "orphaned"), (-9, "signal_9")],
+)
+def test_a_known_exit_has_a_word(code: int, word: str) -> None:
+    assert describe_exit(code) == word
+
+
+def test_an_unknown_exit_is_told_by_its_number() -> None:
+    assert describe_exit(70) == "exit_70"
