@@ -1,4 +1,9 @@
-"""The routing table in Redis."""
+"""The routing table in Redis.
+
+The rights that an ACL user needs for it: the keys ``~<prefix>:*``, the channel
+``&<prefix>:events``, and +eval +evalsha +get +set +del +hget +hset +hmget +pexpire +time +scan
++publish +subscribe +ping (+exists +cluster|slots +command in a cluster, +select off database 0).
+"""
 
 import asyncio
 import logging

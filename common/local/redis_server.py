@@ -58,6 +58,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # Connections of a server that ended a moment ago do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
 class RedisServer:
     """One server process, on 127.0.0.1 only and without persistence.
 
@@ -157,6 +168,8 @@ class RedisServer:
 
     def _spawn(self) -> None:
         program = self._program or find_server()
+        if not _is_free(self.port):  # a stranger there would answer our PING
+            raise LocalServerError(f"port {self.port} of {HOST} is taken")
         log_path = self.folder / "log"
         with log_path.open("ab") as log:
             self._process = subprocess.Popen(
