@@ -20,7 +20,7 @@ from common.rtmp.chunk_writer import (
     CSID_VIDEO,
 )
 from common.rtmp.command import Command, encode_command
-from common.rtmp.connection import Connection, RandomBytes
+from common.rtmp.connection import Connection, RandomBytes, ping_time
 from common.rtmp.events import (
     ClientEvent,
     Connected,
@@ -62,7 +62,6 @@ _FINISH_ID: Final = 6.0
 _WINDOW_BYTES: Final = 2_500_000
 _LIVE_START_MS: Final = -1000  # "live only" as librtmp writes it, which every server knows
 _BUFFER_MS: Final = 3000
-_PING_TIME_MASK: Final = 0xFFFFFFFF
 
 _END_CODES: Final = frozenset(
     {"NetStream.Play.UnpublishNotify", "NetStream.Play.Stop", "NetStream.Play.Complete"}
@@ -173,7 +172,7 @@ class ClientConnection(Connection[ClientEvent]):
         if self._handshake is not None:
             raise UsageError("a ping needs a connection that is past its handshake")
         self._ping_sent_at = now
-        self._send_user_control(UserControl.PING_REQUEST, _ping_time(now))
+        self._send_user_control(UserControl.PING_REQUEST, ping_time(now))
 
     def finish(self, now: float) -> None:
         """Takes leave as encoders and players do, and closes; harmless when closed."""
@@ -296,16 +295,12 @@ class ClientConnection(Connection[ClientEvent]):
         elif event.event == UserControl.PING_RESPONSE:
             self._receive_pong(event.value)
 
-    def _receive_pong(self, ping_time: int) -> None:
+    def _receive_pong(self, answered: int) -> None:
         sent_at = self._ping_sent_at
         # An answer to an older ping tells nothing about this one.
-        if sent_at is not None and ping_time == _ping_time(sent_at):
+        if sent_at is not None and answered == ping_time(sent_at):
             self._ping_sent_at = None
             self._events.append(Pong(rtt_s=self._now - sent_at))
-
-
-def _ping_time(sent_at: float) -> int:
-    return int(sent_at * 1000) & _PING_TIME_MASK
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from common.rtmp.events import Closed
 from common.rtmp.flow import AckSchedule, TokenBucket
 from common.rtmp.handshake import ClientHandshake, ServerHandshake
 from common.rtmp.limits import RtmpLimits
-from common.rtmp.message import Message, MessageType, UserControl
+from common.rtmp.message import TIMESTAMP_MASK, Message, MessageType, UserControl
 
 RandomBytes = Callable[[int], bytes]
 """``os.urandom``, or a test's replacement."""
@@ -272,6 +272,11 @@ class Connection(ABC, Generic[Event]):
         self.closed = True
         self._handshake = None
         self._events.append(Closed(reason=reason, detail=detail))
+
+
+def ping_time(now: float) -> int:
+    """Returns the time that a ping carries, in ms; its answer brings it back."""
+    return int(now * 1000) & TIMESTAMP_MASK
 
 
 def data_body(message: Message) -> bytes | None:

@@ -43,7 +43,7 @@ TIMESTAMP_MASK: Final = 0xFFFFFFFF
 
 @dataclass(slots=True)
 class Message:
-    """One whole message. ``timestamp`` is the 32-bit wire time in ms; ``payload`` is ours to keep."""
+    """One whole message: ``timestamp`` is the 32-bit wire time in ms, ``payload`` ours to keep."""
 
     type_id: int
     timestamp: int

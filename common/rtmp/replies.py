@@ -18,6 +18,9 @@ FMS_VERSION: Final = "FMS/3,5,7,7009"
 
 FMS_CAPABILITIES: Final = 31
 
+CLIENT_ID: Final = "headwater"
+"""Flash Media Server's name for a client; some encoders want the field, none its value."""
+
 RECONNECT: Final = 1
 """The bit of E-RTMP's capsEx that allows a ReconnectRequest."""
 
@@ -76,21 +79,26 @@ def error_status(code: str, description: str) -> bytes:
     return encode_command("onStatus", 0, None, _info("error", code, description))
 
 
-def on_fc_publish(transaction_id: float, name: str) -> bytes:
+def publish_start(name: str) -> bytes:
+    """Returns the notice that every encoder waits for before it sends media."""
+    return status("NetStream.Publish.Start", "Publishing.", details=name, clientid=CLIENT_ID)
+
+
+def on_fc_publish(transaction_id: float) -> bytes:
     """Returns the notice that FMLE and some appliances wait for before they publish."""
-    info = _info("status", "NetStream.Publish.Start", f"FCPublish to {name}.")
+    info = _info("status", "NetStream.Publish.Start", "FCPublish.")
     return encode_command("onFCPublish", transaction_id, None, info)
 
 
-def on_fc_unpublish(name: str) -> bytes:
+def on_fc_unpublish() -> bytes:
     """Returns the notice that follows FCUnpublish."""
-    info = _info("status", "NetStream.Unpublish.Success", f"FCUnpublish of {name}.")
+    info = _info("status", "NetStream.Unpublish.Success", "FCUnpublish.")
     return encode_command("onFCUnpublish", 0, None, info)
 
 
-def on_fc_subscribe(name: str) -> bytes:
+def on_fc_subscribe() -> bytes:
     """Returns the notice that ffmpeg's and librtmp's live mode asks for with FCSubscribe."""
-    info = _info("status", "NetStream.Play.Start", f"FCSubscribe to {name}.")
+    info = _info("status", "NetStream.Play.Start", "FCSubscribe.")
     return encode_command("onFCSubscribe", 0, None, info)
 
 

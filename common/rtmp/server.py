@@ -106,7 +106,7 @@ class ServerConnection(ServerCore):
         # The last known time may be older than a whole silence: a look-up in Redis lies between.
         self._since = None
         self.send_user_control(UserControl.STREAM_BEGIN, stream_id)
-        self.notify(replies.status("NetStream.Publish.Start", "Publishing."), stream_id)
+        self.notify(replies.publish_start(self.publish_name), stream_id)
         return True
 
     def reject_publish(self, stream_id: int, code: str, description: str) -> bool:

@@ -30,13 +30,13 @@ def fc_publish(core: ServerCore, command: Command, stream_id: int) -> None:
     if command.transaction_id == 0:
         return  # GStreamer: no answer wanted
     core.reply_result(command)
-    core.reply(replies.on_fc_publish(command.transaction_id, text(command, 0)))
+    core.reply(replies.on_fc_publish(command.transaction_id))
 
 
 def fc_unpublish(core: ServerCore, command: Command, stream_id: int) -> None:
     """Ends the publish. The connection stays usable: FMLE publishes again on it."""
     publishing = core.stream_id
-    core.reply(replies.on_fc_unpublish(text(command, 0)))
+    core.reply(replies.on_fc_unpublish())
     core.reply_result(command)
     if core.state in PUBLISH_STATES:
         _unpublish(core, publishing)
@@ -45,7 +45,7 @@ def fc_unpublish(core: ServerCore, command: Command, stream_id: int) -> None:
 def fc_subscribe(core: ServerCore, command: Command, stream_id: int) -> None:
     """Answers; `play` is what counts."""
     core.reply_result(command)
-    core.reply(replies.on_fc_subscribe(text(command, 0)))
+    core.reply(replies.on_fc_subscribe())
 
 
 def create_stream(core: ServerCore, command: Command, stream_id: int) -> None:
@@ -95,6 +95,7 @@ def publish(core: ServerCore, command: Command, stream_id: int) -> None:
         return
     kind = text(command, 1) or "live"
     core.enter(State.PUBLISH_PENDING, stream_id=stream_id)
+    core.publish_name = name
     core.emit(PublishRequested(stream_id=stream_id, name=name, publish_type=kind))
 
 

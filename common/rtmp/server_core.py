@@ -19,7 +19,7 @@ from typing import Any, Final
 from common.rtmp import replies
 from common.rtmp.chunk_writer import CSID_CONNECTION, CSID_STREAM
 from common.rtmp.command import Command
-from common.rtmp.connection import Connection, RandomBytes
+from common.rtmp.connection import Connection, RandomBytes, ping_time
 from common.rtmp.events import PlayStopped, PublishStopped, ServerEvent
 from common.rtmp.flow import ProgressWatch
 from common.rtmp.handshake import ServerHandshake
@@ -28,8 +28,6 @@ from common.rtmp.message import UserControl
 
 DEFAULT_WINDOW_BYTES: Final = 2_500_000
 """Window Ack Size and Peer Bandwidth of most servers' greeting."""
-
-_PING_TIME_MASK: Final = 0xFFFFFFFF
 
 
 class State(Enum):
@@ -70,6 +68,7 @@ class ServerCore(Connection[ServerEvent]):
         "_progress",
         "_received_at",
         "_since",
+        "publish_name",
         "state",
         "stream_id",
         "stream_ids",
@@ -86,6 +85,7 @@ class ServerCore(Connection[ServerEvent]):
         self._ping_sent_at: float | None = None
         self._progress = ProgressWatch()
         self.stream_id = 0  # message stream of the publish or play
+        self.publish_name = ""
         self.stream_ids: tuple[int, ...] = ()  # made by createStream, not deleted
         self.streams_created = 0
         self.wants_audio = True  # receiveAudio, receiveVideo
@@ -139,8 +139,7 @@ class ServerCore(Connection[ServerEvent]):
             return
         if self.state is State.PLAYING and self._ping_sent_at is None:
             self._ping_sent_at = now
-            ping_time = int(now * 1000) & _PING_TIME_MASK
-            self._send_user_control(UserControl.PING_REQUEST, ping_time)
+            self._send_user_control(UserControl.PING_REQUEST, ping_time(now))
             return
         self._close(_TIMEOUT_REASONS[self.state], f"in state {self.state.name.lower()}")
 

@@ -30,8 +30,9 @@ def test_c51_every_error_has_a_description(payload: bytes) -> None:
 def test_notices_are_of_level_status_with_transaction_id_0() -> None:
     for payload in (
         replies.status("NetStream.Play.Start", "Playing."),
-        replies.on_fc_unpublish("name"),
-        replies.on_fc_subscribe("name"),
+        replies.publish_start("name"),
+        replies.on_fc_unpublish(),
+        replies.on_fc_subscribe(),
         replies.reconnect_request(None, "draining"),
     ):
         command = decoded(payload)
@@ -49,7 +50,7 @@ def test_the_reconnect_target_is_optional() -> None:
 
 def test_a_name_in_another_encoding_comes_back_as_it_came() -> None:
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
-    assert b"caf\xe9" in replies.on_fc_publish(3, name)
+    assert b"caf\xe9" in replies.publish_start(name)
 
 
 def test_sample_access_is_a_data_message() -> None:

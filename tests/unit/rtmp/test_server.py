@@ -168,6 +168,7 @@ def test_c55_publish_start_comes_after_the_answer_on_the_streams_id() -> None:
     assert begin.payload == control.encode_user_control(UserControl.STREAM_BEGIN, 1)
     assert (status.type_id, status.stream_id) == (MessageType.COMMAND_AMF0, 1)
     assert b"NetStream.Publish.Start" in status.payload
+    assert b"\x00\x07details\x02\x00\x0cname?token=1" in status.payload
 
 
 def test_media_of_an_accepted_publish_comes_out_in_order() -> None:
