@@ -32,8 +32,8 @@ RandomBytes = Callable[[int], bytes]
 """``os.urandom``, or a test's replacement."""
 
 MAX_UNWANTED_MESSAGES: Final = 2048
-"""Media outside of an accepted stream: a client may run ahead of our answer by some seconds
-(RootEncoder does not wait), but not for ever."""
+"""Media outside of an accepted stream: a client may run ahead of our answer, or have some under
+way when it stops, but not for ever."""
 
 _BROKEN_BYTES: Final = (struct.error, IndexError, ValueError, OverflowError, RecursionError)
 """What slips through a parser on broken bytes: as good as a PeerError (UnicodeError is in it)."""

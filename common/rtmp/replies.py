@@ -14,12 +14,12 @@ from common.rtmp.amf_values import UNDEFINED
 from common.rtmp.command import encode_command
 
 FMS_VERSION: Final = "FMS/3,5,7,7009"
-"""Flash-era clients switch features on by this text; it is what most servers send."""
+"""What most servers send: a Flash Media Server that every client knows."""
 
 FMS_CAPABILITIES: Final = 31
 
 CLIENT_ID: Final = "headwater"
-"""Flash Media Server's name for a client; some encoders want the field, none its value."""
+"""Flash Media Server names each client here; the value means nothing to anybody."""
 
 RECONNECT: Final = 1
 """The bit of E-RTMP's capsEx that allows a ReconnectRequest."""
