@@ -101,6 +101,7 @@ class WorkerProcess:
         """
         ours, theirs = socket.socketpair()
         with theirs:
+            channel = await Channel.open(ours)
             try:
                 process = await asyncio.create_subprocess_exec(
                     *module_command(module),
@@ -112,9 +113,9 @@ class WorkerProcess:
                     start_new_session=True,
                 )
             except BaseException:
-                ours.close()
+                channel.close()
                 raise
-        worker = cls(context.slot, process, await Channel.open(ours), report)
+        worker = cls(context.slot, process, channel, report)
         worker.send(Configure(context=context))
         return worker
 

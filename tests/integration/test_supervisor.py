@@ -18,6 +18,7 @@ from common.supervisor.app import WorkerContext
 from common.supervisor.arbiter import Arbiter
 from common.supervisor.crew import Outcome, Phase
 from common.supervisor.exit_codes import ExitCode
+from common.supervisor.python_module import module_command, module_environment
 from common.supervisor.rtmp_port import reserve_port
 from common.supervisor.runtime_dir import open_runtime_dir
 from common.supervisor.worker_process import WorkerExited
@@ -237,3 +238,24 @@ async def test_a_cancelled_supervisor_leaves_no_worker() -> None:
         await n.until_complete()
         pids = [n.pid(0), n.pid(1)]
     assert not any(map(is_alive, pids))
+
+
+async def test_a_worker_started_by_hand_says_how_to_do_it() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *module_command(MODULE), env=module_environment(), stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await process.communicate()
+    assert process.returncode == ExitCode.USAGE
+    assert b"headwater origin|edge" in said
+
+
+async def test_nothing_secret_is_in_a_workers_arguments_or_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HEADWATER_REDIS__URL", "redis://:sesame@127.0.0.1:1/0")
+    settings = settings_for_tests(redis={"url": "redis://:sesame@127.0.0.1:1/0"})
+    async with node(settings) as n:
+        await n.until_complete()
+        seen = Path(f"/proc/{n.pid(0)}")
+        for name in ("cmdline", "environ"):
+            assert b"sesame" not in (seen / name).read_bytes()

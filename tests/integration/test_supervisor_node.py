@@ -5,7 +5,8 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,11 +74,16 @@ class NodeProcess:
         return [path.name for path in self.temporary.iterdir()]
 
 
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder with a short path, unlike ``tmp_path``: Unix sockets are made in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 @asynccontextmanager
-async def start_node(tmp_path: Path, **changes: str) -> AsyncIterator[NodeProcess]:
+async def start_node(temporary: Path, **changes: str) -> AsyncIterator[NodeProcess]:
     settings = DEFAULTS | {path.replace("__", "."): value for path, value in changes.items()}
-    temporary = tmp_path / "tmp"
-    temporary.mkdir(exist_ok=True)
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
@@ -97,8 +103,8 @@ async def start_node(tmp_path: Path, **changes: str) -> AsyncIterator[NodeProces
                 await process.communicate()
 
 
-async def test_a_node_says_when_it_is_ready_and_ends_cleanly(tmp_path: Path) -> None:
-    async with start_node(tmp_path) as node:
+async def test_a_node_says_when_it_is_ready_and_ends_cleanly(temporary: Path) -> None:
+    async with start_node(temporary) as node:
         await node.until_ready()
         assert node.ready.keys() == {"id", "role", "pid", "rtmp", "admin", "workers"}
         assert (node.ready["id"], node.ready["role"]) == ("n1", "origin")
@@ -113,8 +119,8 @@ async def test_a_node_says_when_it_is_ready_and_ends_cleanly(tmp_path: Path) -> 
         assert "Traceback" not in log
 
 
-async def test_a_node_starts_without_redis_and_says_degraded(tmp_path: Path) -> None:
-    async with start_node(tmp_path) as node:
+async def test_a_node_starts_without_redis_and_says_degraded(temporary: Path) -> None:
+    async with start_node(temporary) as node:
         await node.until_ready()
         assert await node.get("/readyz") == (200, "ready\n")
         assert await node.get("/startupz") == (200, "started\n")
@@ -124,8 +130,8 @@ async def test_a_node_starts_without_redis_and_says_degraded(tmp_path: Path) -> 
         assert "unreachable since" in health["components"]["redis"]["reason"]
 
 
-async def test_status_and_metrics_describe_the_workers(tmp_path: Path) -> None:
-    async with start_node(tmp_path) as node:
+async def test_status_and_metrics_describe_the_workers(temporary: Path) -> None:
+    async with start_node(temporary) as node:
         await node.until_ready()
         status: dict[str, Any] = {}
 
@@ -149,11 +155,11 @@ async def test_status_and_metrics_describe_the_workers(tmp_path: Path) -> None:
 
 
 async def test_the_routing_table_knows_a_node_while_it_runs(
-    tmp_path: Path, redis_settings: RedisSettings, redis_directory: RedisDirectory
+    temporary: Path, redis_settings: RedisSettings, redis_directory: RedisDirectory
 ) -> None:
     url = redis_settings.url.get_secret_value()
     async with start_node(
-        tmp_path, redis__url=url, redis__key_prefix=redis_settings.key_prefix
+        temporary, redis__url=url, redis__key_prefix=redis_settings.key_prefix
     ) as node:
         await node.until_ready()
         async with asyncio.timeout(15):
@@ -169,10 +175,10 @@ async def test_the_routing_table_knows_a_node_while_it_runs(
 
 
 async def test_draining_shows_in_readiness_until_a_second_signal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MODE_ENV, Mode.BUSY)
-    async with start_node(tmp_path, supervisor__drain_s="60") as node:
+    async with start_node(temporary, supervisor__drain_s="60") as node:
         await node.until_ready()
         node.process.send_signal(signal.SIGINT)
         async with asyncio.timeout(15):
@@ -184,15 +190,15 @@ async def test_draining_shows_in_readiness_until_a_second_signal(
         assert code == ExitCode.OK, log
 
 
-async def test_workers_of_a_killed_node_end(tmp_path: Path) -> None:
-    async with start_node(tmp_path) as node:
+async def test_workers_of_a_killed_node_end(temporary: Path) -> None:
+    async with start_node(temporary) as node:
         await node.until_ready()
         node.process.kill()
         await until(lambda: not any(map(is_alive, node.workers)))
 
 
-async def test_a_node_ends_with_its_launcher(tmp_path: Path) -> None:
-    async with start_node(tmp_path, supervisor__drain_s="60") as node:
+async def test_a_node_ends_with_its_launcher(temporary: Path) -> None:
+    async with start_node(temporary, supervisor__drain_s="60") as node:
         await node.until_ready()
         node.launcher.shutdown(socket.SHUT_RDWR)
         code, log = await node.ended()
@@ -201,37 +207,37 @@ async def test_a_node_ends_with_its_launcher(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", ["rtmp.listen", "admin.listen"])
-async def test_a_port_in_use_is_told_and_ends_the_node(tmp_path: Path, setting: str) -> None:
+async def test_a_port_in_use_is_told_and_ends_the_node(temporary: Path, setting: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        async with start_node(tmp_path, **{setting.replace(".", "__"): address}) as node:
+        async with start_node(temporary, **{setting.replace(".", "__"): address}) as node:
             code, log = await node.ended()
     assert code == ExitCode.COULD_NOT_BOOT
     assert f"{setting}: cannot listen on {address}: another process uses this port" in log
     assert node.left_over() == []
 
 
-async def test_a_second_node_on_the_same_port_is_refused(tmp_path: Path) -> None:
-    async with start_node(tmp_path) as first:
+async def test_a_second_node_on_the_same_port_is_refused(temporary: Path) -> None:
+    async with start_node(temporary) as first:
         await first.until_ready()
-        async with start_node(tmp_path, rtmp__listen=first.ready["rtmp"]) as second:
+        async with start_node(temporary, rtmp__listen=first.ready["rtmp"]) as second:
             code, log = await second.ended()
         assert code == ExitCode.COULD_NOT_BOOT
         assert "another process uses this port" in log
 
 
 async def test_the_error_of_a_worker_that_cannot_start_ends_the_node(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MODE_ENV, Mode.PORT_IN_USE)
-    async with start_node(tmp_path) as node:
+    async with start_node(temporary) as node:
         code, log = await node.ended()
     assert code == ExitCode.COULD_NOT_BOOT
     assert "address in use: 127.0.0.1:1" in log
 
 
-async def test_a_runtime_folder_with_a_long_path_is_refused(tmp_path: Path) -> None:
-    async with start_node(tmp_path, node__runtime_dir=str(tmp_path / ("x" * 100))) as node:
+async def test_a_runtime_folder_with_a_long_path_is_refused(temporary: Path) -> None:
+    async with start_node(temporary, node__runtime_dir=str(temporary / ("x" * 100))) as node:
         code, log = await node.ended()
     assert code == ExitCode.COULD_NOT_BOOT
     assert "is too long" in log

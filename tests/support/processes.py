@@ -21,7 +21,7 @@ def is_alive(pid: int) -> bool:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return Path("/proc").is_dir() is False and _answers(pid)
+        return not Path("/proc").is_dir() and _answers(pid)
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
