@@ -168,7 +168,11 @@ class Pull:
             if target.slot is not None and outcome.reason == "not_found" and not self.running:
                 self._give_up()  # the owner has waited for it already
                 return
-            await self._sleep(min(backoff.next_s(), max(deadline - self._loop.time(), 0)))
+            left = deadline - self._loop.time()
+            if left <= 0:
+                self._give_up()
+                return
+            await self._sleep(min(backoff.next_s(), left))
 
     def _give_up(self) -> None:
         self.state = PullState.LOST

@@ -8,7 +8,7 @@ knows the protocol; the session knows what the client wants.
 import asyncio
 import os
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from common.logs import get_log
 from common.rtmp.events import Closed
@@ -57,9 +57,9 @@ class RtmpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; or refuse at once when the worker is full or going."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self.peer = _peer_name(transport)
+        # A cast, not a check: uvloop's transports are not registered as asyncio's.
+        self.transport = cast("asyncio.Transport", transport)
+        self.peer = _peer_name(self.transport)
         now = self._server.now()
         self.core = ServerConnection(
             self._server.limits,
@@ -71,11 +71,11 @@ class RtmpConnection(asyncio.Protocol):
         if refusal := self._server.admit(self):
             _log.limited(refusal).warning("connection refused", peer=self.peer, reason=refusal)
             self._closing = True
-            transport.abort()
+            self.transport.abort()
             return
         # Report every unsent byte: the fan-out sorts out slow viewers by these callbacks.
-        transport.set_write_buffer_limits(high=0)
-        _bound_kernel_backlog(transport, self._server.unsent_bytes)
+        self.transport.set_write_buffer_limits(high=0)
+        _bound_kernel_backlog(self.transport, self._server.unsent_bytes)
         self._server.deadlines.watch(self, self.core.next_deadline())
 
     def data_received(self, data: bytes) -> None:

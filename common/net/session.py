@@ -126,7 +126,8 @@ class Session:
         self.encoder = event.flash_ver[:128]
         self._hello = parse_hello(event.properties)
         node = self.server.node
-        if self._hello is not None and node in self._hello.hops:
+        # A sibling's stream has come through this very node, of course.
+        if self._hello is not None and node in self._hello.hops and not self.sibling:
             hops = " -> ".join((*self._hello.hops, node))
             self.log.error("relay refused: it would go round in a loop", hops=hops)
             self.core.reject_connect("NetConnection.Connect.Rejected", f"relay loop: {hops}")

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from common.errors import RelayError
 from common.ids import StreamKey
@@ -95,8 +95,8 @@ class Upstream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # A cast, not a check: uvloop's transports are not registered as asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         self._core.start()
         self._pump()
         self._watch()

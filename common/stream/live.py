@@ -46,7 +46,8 @@ class LiveStream:
     @property
     def has_video(self) -> bool:
         """Whether viewers must start at a keyframe."""
-        return self.headers.has_video or self.gop.has_video
+        known = self.headers.has_video or self.gop.has_video
+        return known and not self.gop.audio_only  # a camera that is off keeps nobody waiting
 
     @property
     def codecs(self) -> tuple[str, ...]:
@@ -133,8 +134,8 @@ class LiveStream:
             return False  # the new source begins with what viewers have
         if changed:
             self.header_version += 1
-            if packet.role is Role.VIDEO_HEADER:
-                self.gop.clear()  # its frames need the old header
+            if packet.role in (Role.VIDEO_HEADER, Role.AUDIO_HEADER):
+                self.gop.clear()  # what it holds needs the old header
         return True
 
     def _count(self, packet: Packet) -> None:
