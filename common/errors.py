@@ -12,7 +12,6 @@
     ├── ClusterError            the routing table did not do what was asked
     │   ├── StreamNotFound      nobody publishes the stream
     │   ├── StreamTaken         another publisher holds the stream and keeps it
-    │   ├── LeaseLost           our lease is gone: somebody else owns the stream, or it ended
     │   ├── DirectoryUnavailable  the table (Redis) cannot be reached just now
     │   └── RecordError         a record in the table is broken or of a newer release
     └── RelayError              a pull from another node failed
@@ -94,15 +93,6 @@ class StreamTaken(ClusterError):
         super().__init__(f"{stream} is already published at {holder}")
         self.stream = stream
         self.holder = holder
-
-
-class LeaseLost(ClusterError):
-    """The lease for ``stream`` with ``epoch`` is no longer ours."""
-
-    def __init__(self, stream: str, epoch: int) -> None:
-        super().__init__(f"lease of {stream} (epoch {epoch}) is lost")
-        self.stream = stream
-        self.epoch = epoch
 
 
 class DirectoryUnavailable(ClusterError):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from common.backoff import Backoff
 from common.errors import DirectoryUnavailable, HeadwaterError, RelayError, StreamNotFound
 from common.ids import NodeId, StreamKey
 from common.logs import get_log
@@ -29,7 +30,6 @@ from common.rtmp.message import Message, MessageType
 from common.stream.ingest import StreamFeed
 from common.stream.live import LiveStream
 from common.supervisor.app import WorkerContext
-from common.supervisor.backoff import Backoff
 from edge.locate import Locator
 from edge.siblings import owner_of
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from common.backoff import Backoff
 from common.cluster.records import NodeRole
 from common.local.guard import guard
 from common.local.node_process import LocalClusterError, NodeInfo, NodeProcess
 from common.local.redis_server import HOST, RedisServer
-from common.supervisor.backoff import Backoff
 from common.supervisor.exit_codes import describe_exit
 from common.supervisor.python_module import module_command, module_environment
 

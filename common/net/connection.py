@@ -11,6 +11,7 @@ import socket
 from typing import TYPE_CHECKING, Final, cast
 
 from common.logs import get_log
+from common.net.deadlines import NEVER
 from common.rtmp.events import Closed
 from common.rtmp.message import Message
 from common.rtmp.server import ServerConnection
@@ -25,6 +26,10 @@ data makes the kernel send RST, and the peer may lose the error message just wri
 
 MAX_LINGER_BYTES: Final = 4 * 1024 * 1024
 
+MAX_UNREAD_REPLIES: Final = 256 * 1024
+"""A client that asks and asks but does not read the answers is closed at this many bytes of them.
+Viewers have limits of their own."""
+
 _log = get_log("rtmp")
 
 
@@ -33,6 +38,7 @@ class RtmpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_closing",
+        "_congested",
         "_lingered",
         "_lost",
         "_server",
@@ -41,6 +47,7 @@ class RtmpConnection(asyncio.Protocol):
         "peer",
         "session",
         "transport",
+        "watched_at",
     )
 
     transport: asyncio.Transport
@@ -49,8 +56,10 @@ class RtmpConnection(asyncio.Protocol):
         self._server = server
         self._sibling = sibling
         self._closing = False
+        self._congested = False
         self._lost = False
         self._lingered = 0
+        self.watched_at = NEVER
         self.peer = ""
         self.core: ServerConnection
         self.session: Session
@@ -88,6 +97,10 @@ class RtmpConnection(asyncio.Protocol):
             return
         self.core.receive_data(data, self._server.now())
         self.pump()
+        if self._congested and not self.session.plays:
+            unread = self.transport.get_write_buffer_size()
+            if unread > MAX_UNREAD_REPLIES:
+                self.abort("replies_unread")
 
     def eof_received(self) -> bool:
         """Note the end of input; the transport closes itself after this."""
@@ -106,10 +119,12 @@ class RtmpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Tell the session's viewers that the peer does not take what it is sent."""
+        self._congested = True
         self.session.congestion(True)
 
     def resume_writing(self) -> None:
         """Tell them that it does again."""
+        self._congested = False
         self.session.congestion(False)
 
     def check_deadline(self, now: float) -> float | None:
@@ -128,6 +143,7 @@ class RtmpConnection(asyncio.Protocol):
         core = self.core
         session = self.session
         closed: Closed | None = None
+        changed = False
         while events := core.events():
             for event in events:
                 if type(event) is Message:  # the hot path: a publisher's media
@@ -135,11 +151,15 @@ class RtmpConnection(asyncio.Protocol):
                 elif isinstance(event, Closed):
                     closed = event
                 else:
+                    changed = True
                     session.handle(event)
         if output := core.data_to_send():
+            changed = True
             self.write(output)
         if closed is not None:
             self._end(closed)
+        elif changed:  # a state was entered that may have an earlier deadline
+            self._server.deadlines.watch(self, core.next_deadline())
 
     def write(self, data: bytes) -> None:
         """Send ``data``, unless the connection is over."""

@@ -1,20 +1,26 @@
 """One timer for the deadlines of all connections of a worker.
 
 A timer each would cost every idle viewer a timer object and the loop a timer heap of thousands.
-Deadlines are seconds long, so a coarse tick over one heap serves them all. An entry is looked at
-when its time comes; a deadline that has moved meanwhile is put back, so that moving one costs
-nothing.
+Deadlines are seconds long, so a coarse tick over one heap serves them all. A deadline that moves
+later, as most do with each message, is noticed only when its old time comes, and costs nothing;
+one that moves earlier is watched anew, and its old entry is ignored when it comes up.
 """
 
 import asyncio
+import math
+from collections.abc import Callable
 from heapq import heappop, heappush
+from time import monotonic
 from typing import Final, Protocol
 
 TICK_S: Final = 0.1
+NEVER: Final = math.inf
 
 
 class Waiter(Protocol):
-    """Something with a deadline that may move."""
+    """Something with a deadline that may move. ``watched_at`` is kept here, for `Deadlines`."""
+
+    watched_at: float
 
     def check_deadline(self, now: float) -> float | None:
         """Act on a deadline that has passed; return the next one, None when there is none."""
@@ -24,16 +30,20 @@ class Waiter(Protocol):
 class Deadlines:
     """Calls `Waiter.check_deadline` when it is time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, now: Callable[[], float] = monotonic
+    ) -> None:
         self._loop = loop
+        self._now = now
         self._heap: list[tuple[float, int, Waiter]] = []
         self._serial = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, waiter: Waiter, deadline: float | None) -> None:
-        """Call ``waiter`` at ``deadline``; once per waiter, it stays watched until it has none."""
-        if deadline is None:
+        """Call ``waiter`` at ``deadline``, or earlier where it is watched already."""
+        if deadline is None or deadline >= waiter.watched_at:
             return
+        waiter.watched_at = deadline
         self._serial += 1  # never compared further: waiters have no order
         heappush(self._heap, (deadline, self._serial, waiter))
         if self._timer is None:
@@ -48,7 +58,9 @@ class Deadlines:
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(TICK_S, self._tick) if self._heap else None
-        now = self._loop.time()
+        now = self._now()
         while self._heap and self._heap[0][0] <= now:
-            _, _, waiter = heappop(self._heap)
-            self.watch(waiter, waiter.check_deadline(now))
+            deadline, _, waiter = heappop(self._heap)
+            if deadline == waiter.watched_at:
+                waiter.watched_at = NEVER
+                self.watch(waiter, waiter.check_deadline(now))

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 from common.config.model import Settings
 from common.ids import NodeId
@@ -36,7 +37,7 @@ class RtmpServer:
         self.vhosts: Collection[str] = frozenset(settings.vhosts)
         self.deadlines = Deadlines(loop)
         self.totals = ServerTotals()
-        self.now = loop.time
+        self.now = monotonic  # uvloop's own clock stands still within one turn of the loop
         self.connections: set[RtmpConnection] = set()
         self._max_connections = settings.rtmp.max_connections
         self._backlog = settings.rtmp.backlog

@@ -70,6 +70,11 @@ class Session:
         return _log.bind(peer=self.connection.peer)
 
     @property
+    def plays(self) -> bool:
+        """Whether the client plays, or has asked to."""
+        return self._playback is not None
+
+    @property
     def kind(self) -> str:
         """What the client is, for metrics: publisher, player, relay, sibling or client."""
         if self._publishing is not None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final, cast
 
 from common.errors import RelayError
@@ -85,7 +86,7 @@ class Upstream(asyncio.Protocol):
         self._on_media = on_media
         self._on_round_trip = on_round_trip
         self._transport: asyncio.Transport | None = None
-        self._heard_at = self._waiting_since = self._loop.time()
+        self._heard_at = self._waiting_since = monotonic()
         self._has_media = False
         self._timer: asyncio.TimerHandle | None = None
         self._can_ping = False
@@ -103,7 +104,7 @@ class Upstream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the core with what has come."""
-        self._heard_at = self._loop.time()
+        self._heard_at = monotonic()
         self.bytes_in += len(data)
         self._core.receive_data(data, self._heard_at)
         self._pump()
@@ -115,7 +116,7 @@ class Upstream(asyncio.Protocol):
     def close(self) -> None:
         """Leave in good order."""
         if self._transport is not None and not self.ended.done():
-            self._core.finish(self._loop.time())
+            self._core.finish(monotonic())
             self._write()
         self._finish(RelayError("left"))
 
@@ -145,7 +146,7 @@ class Upstream(asyncio.Protocol):
             case Connected():
                 self._can_ping = True
             case PlayStarted():
-                self._waiting_since = self._loop.time()
+                self._waiting_since = monotonic()
 
     def _write(self) -> None:
         output = self._core.data_to_send()
@@ -156,7 +157,7 @@ class Upstream(asyncio.Protocol):
         """Notice silence, and ping: both once a while, not per read."""
         if self.ended.done():
             return
-        now = self._loop.time()
+        now = monotonic()
         times = self._times
         if now - self._heard_at > times.silence_s:
             self._finish(RelayError("silent", f"nothing came for {times.silence_s:g} s"))
@@ -202,7 +203,7 @@ async def open_upstream(
         tc_url=tc_url,
         app=app,
         stream_name=name,
-        now=loop.time(),
+        now=monotonic(),
         chunk_size=CHUNK_SIZE,
         random_bytes=os.urandom,
         connect_properties=properties,

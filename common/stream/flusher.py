@@ -11,8 +11,9 @@ the kernel inside ``write``, so what is measured is what was spent.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
+from time import monotonic
 from typing import Final
 
 from common.config.model import FanoutSettings
@@ -40,12 +41,18 @@ class FanoutTotals:
 class Flusher:
     """Writes the pending blocks of all outputs of a worker, in rounds."""
 
-    def __init__(self, settings: FanoutSettings, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        settings: FanoutSettings,
+        loop: asyncio.AbstractEventLoop,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
         self.settings = settings
         self.totals = FanoutTotals()
         self.durations = HistogramFeed(FLUSH_DURATION)
         self.intervals = HistogramFeed(FLUSH_INTERVAL)
         self._loop = loop
+        self._now = now  # not the loop's time, which stands still within one turn of it
         self._dirty: list[Output] = []
         self._jobs: deque[tuple[bytes, list[Write]]] = deque()
         self._job_at = 0  # index of the next writer of the first job
@@ -68,7 +75,7 @@ class Flusher:
 
     def _schedule(self) -> None:
         self._busy = True
-        delay = self._round_began + self._interval - perf_counter()
+        delay = self._round_began + self._interval - self._now()
         if delay < _AT_ONCE_S:
             # Not this very moment: messages that came in one read go out in one block.
             self._loop.call_soon(self._begin_round)
@@ -76,17 +83,17 @@ class Flusher:
             self._loop.call_later(delay, self._begin_round)
 
     def _begin_round(self) -> None:
-        now = perf_counter()
+        now = self._now()
         self.intervals.observe(now - self._round_began)
         self._round_began = now
         dirty, self._dirty = self._dirty, []
         for output in dirty:
-            self._jobs.append(output.begin_flush(self._loop.time()))
-        self._round_cost = perf_counter() - now
+            self._jobs.append(output.begin_flush(now))
+        self._round_cost = self._now() - now
         self._write_slice()
 
     def _write_slice(self) -> None:
-        began = perf_counter()
+        began = self._now()
         jobs = self._jobs
         room = self.settings.slice_viewers
         while jobs and room > 0:
@@ -106,7 +113,7 @@ class Flusher:
                 self._job_at = 0
             else:
                 self._job_at = end
-        self._round_cost += perf_counter() - began
+        self._round_cost += self._now() - began
         if jobs:
             self._loop.call_soon(self._write_slice)
         else:

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Final
 
+from common.backoff import Backoff
 from common.config.model import SupervisorSettings
-from common.supervisor.backoff import Backoff
 from common.supervisor.budget import RestartBudget
 from common.supervisor.exit_codes import ExitCode, describe_exit
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.supervisor.backoff import Backoff
+from common.backoff import Backoff
 
 
 def longest(low: float, high: float) -> float:

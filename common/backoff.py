@@ -1,4 +1,4 @@
-"""How long a slot stays empty after its worker died."""
+"""How long to wait before trying again."""
 
 import random
 from collections.abc import Callable
