@@ -107,6 +107,24 @@ async def test_two_leases_of_one_epoch_leave_one_holder(
     assert await redis_directory.renew([ours, theirs]) == [Renewal.LOST, Renewal.KEPT]
 
 
+async def test_a_renewal_that_comes_after_the_release_does_not_bring_the_lease_back(
+    redis_directory: RedisDirectory,
+) -> None:
+    route = await redis_directory.claim(make_claim(), TAKEOVER)
+    assert await redis_directory.release(route)
+    assert await redis_directory.renew([route]) == [Renewal.LOST]
+    assert await redis_directory.lookup(STREAM) is None
+
+
+async def test_the_next_claim_after_a_release_has_a_higher_epoch(
+    redis_directory: RedisDirectory,
+) -> None:
+    before = await redis_directory.claim(make_claim(), TAKEOVER)
+    await redis_directory.release(before)
+    after = await redis_directory.claim(make_claim(), REJECT)
+    assert after.epoch > before.epoch
+
+
 async def test_scripts_are_sent_again_when_redis_has_forgotten_them(
     redis_directory: RedisDirectory, raw_redis: Redis
 ) -> None:

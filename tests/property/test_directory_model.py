@@ -44,7 +44,7 @@ T = TypeVar("T")
 LEASE = LeaseSettings(ttl_s=10_000, renew_s=3_000)
 STEPS_S = [3_000, 6_000, 11_000]
 
-STREAMS = [StreamKey("live/a"), StreamKey("live/b"), StreamKey("}odd{")]
+STREAMS = [StreamKey("live/a"), StreamKey("}odd{")]
 OWNERS = ["node-1/0/x", "node-1/1/y", "node-2/0/z"]
 NODES = [NodeId("node-1"), NodeId("node-2")]
 
@@ -291,7 +291,7 @@ def by_stream(events: list[ClusterEvent]) -> list[ClusterEvent]:
 
 
 LIMITS = settings(
-    max_examples=40,
+    max_examples=60,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -67,6 +67,15 @@ async def test_a_flushed_table_is_refilled_by_renewals(
     assert await directory.lookup(STREAM) == route
 
 
+async def test_a_renewal_that_comes_after_the_release_does_not_bring_the_lease_back(
+    directory: MemoryDirectory,
+) -> None:
+    route = await directory.claim(make_claim(), TAKEOVER)
+    assert await directory.release(route)
+    assert await directory.renew([route]) == [Renewal.LOST]
+    assert await directory.lookup(STREAM) is None
+
+
 async def test_a_table_out_of_reach_fails_every_call(
     directory: MemoryDirectory, table: MemoryTable
 ) -> None:
