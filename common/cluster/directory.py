@@ -49,11 +49,18 @@ class Directory(Protocol):
         ...
 
     async def release(self, route: Route) -> bool:
-        """Give a stream up if it is still ours (owner and epoch); announce it (RELEASED)."""
+        """Give a stream up if it is still ours (owner and epoch); announce it (RELEASED).
+
+        Returns whether it was. Ends the epoch: a renewal of it that comes later is LOST.
+        """
         ...
 
     async def lookup(self, stream: StreamKey) -> Route | None:
-        """Return who holds a stream now, None when nobody does."""
+        """Return who holds a stream now, None when nobody does.
+
+        A record that cannot be read (damaged, or of a newer release) is logged and counts as none,
+        here and in all listings.
+        """
         ...
 
     async def routes(self) -> list[Route]:
@@ -88,7 +95,7 @@ class Directory(Protocol):
 
         The first one is RESYNC, when listening has begun; another RESYNC follows each time the
         connection to the table was lost and is back. Never raises `DirectoryUnavailable`: it
-        reconnects with back-off.
+        reconnects with back-off. Announcements of one stream come in their order.
         """
         ...
 

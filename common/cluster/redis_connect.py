@@ -38,6 +38,12 @@ class RedisTarget:
     address: str
 
 
+def reason_of(error: BaseException) -> str:
+    """Say in a line why Redis did not do what was asked; ``error`` is one of `AWAY`."""
+    # When no master is found redis-py adds a dump of each sentinel's client after this mark.
+    return str(error).partition(" : <")[0] or "no answer in time"
+
+
 def connect(settings: RedisSettings) -> RedisTarget:
     """Make the client that ``settings`` ask for; it opens connections when first used.
 

@@ -33,7 +33,7 @@ from common.cluster.records import (
     Renewal,
     Route,
 )
-from common.cluster.redis_connect import AWAY, connect
+from common.cluster.redis_connect import AWAY, connect, reason_of
 from common.cluster.redis_events import RedisEvents
 from common.cluster.redis_scripts import Argument, Call, Script, pipeline
 from common.config.model import LeaseSettings, PublisherPolicy, RedisSettings
@@ -175,8 +175,7 @@ class RedisDirectory:
             async with asyncio.timeout(self._timeout_s), self._turns:
                 yield
         except AWAY as error:
-            reason = str(error) or f"no answer within {self._timeout_s:g} s"
-            raise DirectoryUnavailable(f"{self._target.address}: {reason}") from error
+            raise DirectoryUnavailable(f"{self._target.address}: {reason_of(error)}") from error
 
     def _lease_call(self, claim: Claim, condition: str | int) -> Call:
         # The scripts claim and renew differ in ARGV[6] only: what must hold for them to write.

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from common.cluster.codec import decode_announcement
 from common.cluster.records import ClusterEvent, EventKind
-from common.cluster.redis_connect import AWAY, RedisTarget
+from common.cluster.redis_connect import AWAY, RedisTarget, reason_of
 from common.errors import RecordError
 
 log = logging.getLogger(__name__)
@@ -55,9 +55,9 @@ class RedisEvents:
                             heard = True
                         yield event
             except AWAY as error:
-                if heard:  # once per loss, not once per attempt
-                    reason = str(error) or "no answer"
-                    log.warning("announcements from %s lost: %s", self._target.address, reason)
+                if heard and not self._closed:  # once per loss, not once per attempt
+                    where, why = self._target.address, reason_of(error)
+                    log.warning("announcements from %s lost: %s", where, why)
                 heard = False
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, BACKOFF_MAX_S)

@@ -179,6 +179,15 @@ async def test_a_master_and_a_sentinel_with_passwords_of_their_own() -> None:
         await is_refused(by_sentinel(sentinel.port, password="master's"))
 
 
+async def test_sentinels_that_know_no_master_are_an_error_in_one_line() -> None:
+    async with RedisServer(options=["--sentinel"]) as sentinel:
+        said = await is_refused(by_sentinel(sentinel.port))
+        place = f"mymaster of sentinels {HOST}:{sentinel.port}"
+        assert said == f"{place}: No master found for 'mymaster'"
+    gone = await is_refused(by_sentinel(sentinel.port))
+    assert gone == said
+
+
 async def test_a_sentinel_that_hangs_does_not_hide_the_next() -> None:
     async with RedisServer() as hung, RedisServer() as master, sentinel_of(master) as sentinel:
         hung.pause()

@@ -75,7 +75,7 @@ async def test_every_call_fails_in_time_when_redis_hangs(
     assert await directory.lookup(STREAM) is None
     server.pause()
     for call in CALLS.values():
-        assert "within 0.3 s" in await fails_in_time(call(directory))
+        assert "no answer in time" in await fails_in_time(call(directory))
     server.resume()
     route = await directory.claim(make_claim(), PublisherPolicy.TAKEOVER)
     assert await directory.lookup(STREAM) == route
