@@ -16,14 +16,14 @@ from common.logs import FloodGate, LogFormat, clean, get_log, redact, setup_logg
 def restored_logging() -> Iterator[None]:
     root, ours = logging.getLogger(), logging.getLogger("headwater")
     before = root.handlers[:], root.level, ours.level
-    # Pytest's own handlers would put the hostile lines of these tests, as they are, into reports.
-    root.handlers.clear()
     yield
     root.handlers[:], root.level, ours.level = before
     logging.Logger.manager._clear_cache()  # type: ignore[attr-defined] # levels are cached there
 
 
 def set_up(form: LogFormat, level: str = "info") -> io.StringIO:
+    # Pytest's own handlers would put the hostile lines of these tests, as they are, into reports.
+    logging.getLogger().handlers.clear()
     output = io.StringIO()
     setup_logging(level, form, node="edge-1", worker=2, output=output)
     return output
