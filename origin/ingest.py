@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from common.cluster.records import Claim
 from common.errors import StreamTaken
 from common.ids import OwnerId, StreamKey
-from common.logs import get_log
 from common.net.session import Session
 from common.rtmp.message import Message
 from common.stream.ingest import StreamFeed
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from origin.hub import HeldStream
     from origin.ownership import Lease
     from origin.role import OriginRole
-
-_log = get_log("origin.ingest")
 
 
 class PublishSession:
@@ -33,7 +30,7 @@ class PublishSession:
         self._session = session
         self._stream_id = stream_id
         self._owner = OwnerId(f"{role.context.node}/{role.context.slot}/{secrets.token_hex(6)}")
-        self._log = _log.bind(stream=self.key, peer=session.connection.peer)
+        self._log = session.log.bind(stream=self.key)
         self._held: HeldStream | None = None
         self._lease: Lease | None = None
         self._feed: StreamFeed | None = None

@@ -93,7 +93,8 @@ class Meters:
             self._messages_in["data"] += current[3] - before[3]
             kinds.update(stream.viewers.values())
             self._loads[stream.key] = StreamLoad(
-                viewers=len(stream.viewers),
+                # A sibling is this very node: its own viewers are counted by itself.
+                viewers=sum(kind is not ViewerKind.SIBLING for kind in stream.viewers.values()),
                 bitrate_bps=round((current[0] - before[0]) * 8 / elapsed),
                 codecs=stream.codecs,
             )

@@ -1,18 +1,27 @@
 """The RTMP server of a worker: its listeners, its connections, and the limits over all of them."""
 
 import asyncio
+import resource
 import socket
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Final
 
 from common.config.model import Settings
 from common.ids import NodeId
+from common.logs import get_log
 from common.net.connection import RtmpConnection
 from common.net.deadlines import Deadlines
 from common.net.roles import Role
 from common.net.session import Session
+
+
+RESERVED_FDS: Final = 256
+"""Descriptors kept for listeners, relays, Redis, the supervisor's channel and files."""
+
+_log = get_log("rtmp")
 
 
 @dataclass(slots=True)
@@ -39,9 +48,10 @@ class RtmpServer:
         self.totals = ServerTotals()
         self.now = monotonic  # uvloop's own clock stands still within one turn of the loop
         self.connections: set[RtmpConnection] = set()
-        self._max_connections = settings.rtmp.max_connections
+        self._max_connections = _affordable_connections(settings.rtmp.max_connections)
         self._backlog = settings.rtmp.backlog
         self._servers: list[asyncio.AbstractServer] = []
+        self._sessions = 0
         self._draining = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -66,6 +76,11 @@ class RtmpServer:
             lambda: RtmpConnection(self, sibling=True), str(path), backlog=self._backlog
         )
         self._servers.append(server)
+
+    def next_session_id(self) -> int:
+        """Return a number that no other session of this worker has."""
+        self._sessions += 1
+        return self._sessions
 
     def session_for(self, connection: RtmpConnection, sibling: bool) -> Session:
         """Return a new session for ``connection``."""
@@ -105,6 +120,21 @@ class RtmpServer:
         for connection in list(self.connections):
             connection.abort("shutdown")
         self.deadlines.close()
+
+
+def _affordable_connections(wanted: int) -> int:
+    """Return how many connections the file descriptors allow, of the number wanted."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or wanted <= soft - RESERVED_FDS:
+        return wanted
+    affordable = max(soft - RESERVED_FDS, 1)
+    _log.warning(
+        "fewer connections than configured: the file descriptor limit is lower",
+        max_connections=affordable,
+        configured=wanted,
+        fd_limit=soft,
+    )
+    return affordable
 
 
 def _listening_socket(host: str, port: int, shared: bool) -> socket.socket:

@@ -43,6 +43,7 @@ class Session:
         "_tc_url",
         "connection",
         "encoder",
+        "id",
         "server",
         "sibling",
     )
@@ -50,6 +51,7 @@ class Session:
     def __init__(self, connection: "RtmpConnection", server: "RtmpServer", sibling: bool) -> None:
         self.connection = connection
         self.server = server
+        self.id = server.next_session_id()
         self.sibling = sibling
         self.encoder = ""
         self._app = ""
@@ -66,8 +68,8 @@ class Session:
 
     @property
     def log(self) -> Log:
-        """A logger that names the client."""
-        return _log.bind(peer=self.connection.peer)
+        """A logger that names the client and its session."""
+        return _log.bind(peer=self.connection.peer, session=self.id)
 
     @property
     def plays(self) -> bool:
