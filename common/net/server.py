@@ -17,7 +17,6 @@ from common.net.deadlines import Deadlines
 from common.net.roles import Role
 from common.net.session import Session
 
-
 RESERVED_FDS: Final = 256
 """Descriptors kept for listeners, relays, Redis, the supervisor's channel and files."""
 
