@@ -10,6 +10,7 @@ from collections import deque
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 import aiohttp
@@ -85,15 +86,14 @@ async def _run(options: DemoOptions, view: View) -> int:
 
 async def _watch(demo: "Demo", view: View, duration_s: float | None) -> None:
     """Show figures until the time is over or the encoder has ended."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
+    began = monotonic()
     deadline = None if duration_s is None else began + duration_s
     left = ROUND_S
     while left > 0 and not demo.publisher_ended:
-        view.show(await demo.figures(loop.time() - began))
-        left = ROUND_S if deadline is None else min(ROUND_S, deadline - loop.time())
+        view.show(await demo.figures(monotonic() - began))
+        left = ROUND_S if deadline is None else min(ROUND_S, deadline - monotonic())
         await asyncio.sleep(max(left, 0))
-    view.show(await demo.figures(loop.time() - began), last=True)
+    view.show(await demo.figures(monotonic() - began), last=True)
 
 
 class EdgeWatch:
@@ -106,7 +106,9 @@ class EdgeWatch:
         self._tap = tap
         self._player: RtmpPlayer | None = None
         self._latencies: deque[float] = deque(maxlen=_LATENCIES)
-        self._measured = (0.0, 0)  # when the bitrate was last measured, and the bytes by then
+        self._bitrate_bps = 0.0
+        self._measured_at = monotonic()
+        self._measured_bytes = 0
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Start the players; ``stack`` ends them."""
@@ -115,14 +117,15 @@ class EdgeWatch:
         stack.push_async_callback(self.decoder.stop)
         await self.decoder.start()
 
-    def figures(self, now: float) -> EdgeFigures:
+    def figures(self) -> EdgeFigures:
         """Return what the players see."""
         assert self._player is not None
+        self._note_bitrate(monotonic(), self._player.bytes_in)
         return EdgeFigures(
             name=self.node.info.id,
             frames=self.decoder.frames,
             errors=self.decoder.errors,
-            bitrate_bps=self._bitrate(now, self._player.bytes_in),
+            bitrate_bps=self._bitrate_bps,
             first_frame_s=self._player.first_keyframe_s,
             latency_p50_s=percentile(self._latencies, 0.5),
             latency_p99_s=percentile(self._latencies, 0.99),
@@ -152,9 +155,11 @@ class EdgeWatch:
         if passed_at is not None and passed_at > self._player.joined_at:
             self._latencies.append(now - passed_at)
 
-    def _bitrate(self, now: float, bytes_in: int) -> float:
-        (before, bytes_before), self._measured = self._measured, (now, bytes_in)
-        return 8 * (bytes_in - bytes_before) / (now - before) if before else 0.0
+    def _note_bitrate(self, now: float, bytes_in: int) -> None:
+        span = now - self._measured_at
+        if span >= ROUND_S / 2:  # the last round may follow the one before at once
+            self._bitrate_bps = 8 * (bytes_in - self._measured_bytes) / span
+            self._measured_at, self._measured_bytes = now, bytes_in
 
 
 class Demo:
@@ -218,7 +223,7 @@ class Demo:
         return [problem for edge in self.edges if (problem := edge.problem())]
 
     async def _edge_figures(self, edge: EdgeWatch) -> EdgeFigures:
-        figures = edge.figures(asyncio.get_running_loop().time())
+        figures = edge.figures()
         assert self._session is not None
         admin = edge.node.info.admin
         try:
