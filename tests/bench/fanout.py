@@ -17,7 +17,7 @@ from typing import Any
 from common.local.cluster import ClusterOptions, LocalCluster
 from tests.bench.report import Figure, report
 from tests.support.load_node import Metrics, ProcessFigures, machine_busy_s, read_process
-from tests.support.load_run import edge_metrics, play, publishing
+from tests.support.load_run import ErrorLog, edge_metrics, play, publishing
 
 _WARM_UP_S = 2.0
 _MIB = 1 << 20
@@ -47,20 +47,20 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     arguments = parser.parse_args()
-    watch = Watch()
-    players = asyncio.run(_run(arguments, watch))
+    watch, log = Watch(), ErrorLog()
+    players = asyncio.run(_run(arguments, watch, log))
     return report(
         f"fan-out to {arguments.players} players, {arguments.seconds:g} s",
         _figures(players, watch, arguments.players),
-        failures(players, watch, arguments.stalled),
+        failures(players, watch, arguments.stalled) + log.errors,
         {"players": players, "rss_bytes": watch.rss, "settings": arguments.set},
         arguments.json,
     )
 
 
-async def _run(arguments: argparse.Namespace, watch: Watch) -> dict[str, Any]:
+async def _run(arguments: argparse.Namespace, watch: Watch, log: ErrorLog) -> dict[str, Any]:
     options = ClusterOptions(origins=1, edges=1, workers=1, settings=tuple(arguments.set))
-    async with LocalCluster(options, log=_only_problems) as cluster, publishing(cluster):
+    async with LocalCluster(options, log=log.take) as cluster, publishing(cluster):
         worker = cluster.edges[0].info.workers[0]
         # One player first: with the stream there, the rest of the memory is the players'.
         await play(cluster, "--count", "1", "--seconds", "2")
@@ -166,7 +166,8 @@ async def _viewers(cluster: LocalCluster) -> float:
 
 
 def _dropped(players: dict[str, Any]) -> int:
-    return sum(players["disconnected"].values()) + sum(players["failed"].values())
+    gone: dict[str, int] = players["disconnected"] | players["failed"]
+    return sum(gone.values())
 
 
 def _flushes(watch: Watch) -> tuple[float, float, float]:
@@ -181,11 +182,6 @@ def _flushes(watch: Watch) -> tuple[float, float, float]:
     rounds = grown("headwater_flush_duration_seconds_count") or 1.0
     interval = grown("headwater_flush_interval_seconds_sum") / rounds
     return rounds, interval, grown("headwater_flush_duration_seconds_sum") / rounds
-
-
-def _only_problems(line: str) -> None:
-    if " ERROR " in line or " WARNING " in line or "Traceback" in line:
-        print(line, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -44,8 +44,7 @@ def report(
 ) -> int:
     """Print the table, write the JSON; return the exit code: 1 when something was incorrect."""
     place = environment()
-    where = f"{place['cpu']}, {place['cores']} cores, Python {place['python']}, {place['commit']}"
-    table = Table(title=f"{bench}: {where}", title_justify="left")
+    table = Table()
     table.add_column("figure")
     for heading in ("value", "unit", "target", ""):
         table.add_column(heading, justify="right" if heading == "value" else "left")
@@ -53,7 +52,9 @@ def report(
         value = "-" if figure.value is None else f"{figure.value:,.4g}"
         target = "" if figure.below is None else f"< {figure.below:g}"
         table.add_row(figure.name, value, figure.unit, target, figure.verdict)
-    console = Console(width=110)
+    console = Console(width=110, highlight=False)
+    console.print(f"{bench}\n{place['cpu']}, {place['cores']} cores, {place['system']},")
+    console.print(f"Python {place['python']}, uvloop {place['uvloop']}, {place['commit']}")
     console.print(table)
     for failure in failures:
         console.print(f"FAILED: {failure}", style="red", markup=False)

@@ -16,6 +16,8 @@ from tests.support.load_sample import ContentMap, Sample
 _SNAPSHOT_S: Final = 0.1
 _POLL_S: Final = 0.02
 _START_TIMEOUT_S: Final = 20.0
+_SETTLE_S: Final = 0.5
+"""What players begin with is up to a whole GOP old: it has come before anything is measured."""
 _SMALL_BUFFER_BYTES: Final = 16_384
 """Receive buffer of players that stall: the sooner it is full, the sooner the server notices."""
 
@@ -66,6 +68,7 @@ class Crowd:
         for _ in range(options.stalled):
             self._stalled.append(self._connect_stalled())
         self._wait_for_start(self._players + self._stalled)
+        self._run_until(time.monotonic() + _SETTLE_S)
         figures = self._measure()
         self._wake_all()
         figures["stalled"] = [_stalled_figures(each) for each in self._stalled]
@@ -104,7 +107,7 @@ class Crowd:
         for player in playing:
             player.longest_gap_s = 0.0
             if player.sample is not None:
-                player.sample.latencies_ms.clear()  # what came from the cache was old, of course
+                player.sample.latencies_ms.clear()
         end = began + self._options.seconds
         next_snapshot = next_line = began
         while (now := time.monotonic()) < end:

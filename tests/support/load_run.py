@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from common.local.cluster import LocalCluster
+from common.local.cluster import LocalCluster, to_stderr
 from common.supervisor.python_module import module_command, module_environment
 from tests.support.load_node import Metrics
 
@@ -15,6 +15,23 @@ STREAM = "live/bench"
 
 class LoadError(Exception):
     """A load tool ended with an error."""
+
+
+class ErrorLog:
+    """Takes the log of a cluster's nodes and keeps what must not be in it."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self._in_traceback = False
+
+    def take(self, line: str) -> None:
+        """Look at the next line; what belongs to an error is shown at once."""
+        self._in_traceback = self._in_traceback and line.startswith(" ")
+        if " ERROR " in line:
+            self._in_traceback = True
+            self.errors.append(f"logged: {line}")
+        if self._in_traceback:
+            to_stderr(line)
 
 
 @asynccontextmanager
