@@ -2,6 +2,7 @@
 
 import asyncio
 
+from common.cluster.directory import Directory
 from common.cluster.redis_directory import RedisDirectory
 from common.net.meters import Meters
 from common.net.server import RtmpServer
@@ -12,14 +13,20 @@ from edge.role import EdgeRole
 from edge.streams import Streams
 
 
+def make_app(context: WorkerContext) -> "EdgeApp":
+    """Make the worker as it runs in a cluster: with the routing table in Redis."""
+    settings = context.settings
+    return EdgeApp(context, RedisDirectory(settings.redis, settings.lease))
+
+
 class EdgeApp:
     """Serves viewers on the shared RTMP port, and its sibling workers on a Unix socket."""
 
-    def __init__(self, context: WorkerContext) -> None:
+    def __init__(self, context: WorkerContext, directory: Directory) -> None:
         settings = context.settings
         loop = asyncio.get_running_loop()
         self._context = context
-        self._directory = RedisDirectory(settings.redis, settings.lease)
+        self._directory = directory
         self._flusher = Flusher(settings.fanout, loop)
         self._locator = Locator(self._directory, settings.edge.negative_cache_s, loop.time)
         self._streams = Streams(context, self._locator, self._flusher)

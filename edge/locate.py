@@ -8,8 +8,9 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
+from common.cluster.announcements import follow
 from common.cluster.directory import Directory
 from common.cluster.records import ClusterEvent, EventKind, Route
 from common.errors import DirectoryUnavailable
@@ -24,7 +25,17 @@ _log = get_log("edge.locate")
 
 _V = TypeVar("_V")
 
-OnChange = Callable[[], None]
+
+class Watcher(Protocol):
+    """Whoever wants to know what becomes of a stream."""
+
+    def reconsider(self) -> None:
+        """Look again at what is known: it may have changed."""
+        ...
+
+    def recheck(self) -> None:
+        """Ask the table again: announcements may have been missed."""
+        ...
 
 
 class Locator:
@@ -38,13 +49,13 @@ class Locator:
         self._now = now
         self._known: OrderedDict[StreamKey, Route] = OrderedDict()
         self._absent: OrderedDict[StreamKey, float] = OrderedDict()  # until when
-        self._watchers: dict[StreamKey, OnChange] = {}
+        self._watchers: dict[StreamKey, Watcher] = {}
         self._listening: asyncio.Task[None] | None = None
         self.directory_ok = True
 
     def start(self) -> None:
         """Begin to listen to announcements."""
-        self._listening = asyncio.ensure_future(self._listen())
+        self._listening = asyncio.ensure_future(follow(self._directory, self._handle))
 
     async def close(self) -> None:
         """Stop listening."""
@@ -52,13 +63,14 @@ class Locator:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
 
-    def watch(self, stream: StreamKey, on_change: OnChange) -> None:
-        """Call ``on_change`` when something may have changed about ``stream``."""
-        self._watchers[stream] = on_change
+    def watch(self, stream: StreamKey, watcher: Watcher) -> None:
+        """Tell ``watcher`` about ``stream``; it takes the place of an earlier one."""
+        self._watchers[stream] = watcher
 
-    def unwatch(self, stream: StreamKey) -> None:
-        """Stop calling."""
-        self._watchers.pop(stream, None)
+    def unwatch(self, stream: StreamKey, watcher: Watcher) -> None:
+        """Stop telling ``watcher``; harmless when another has taken its place."""
+        if self._watchers.get(stream) is watcher:
+            del self._watchers[stream]
 
     def announced(self, stream: StreamKey) -> Route | None:
         """Return the route as last seen, without asking the table."""
@@ -72,6 +84,7 @@ class Locator:
         if self._absent.get(stream, 0.0) > self._now():
             ROUTE_LOOKUPS.labels(result="negative_cached").inc()
             return None
+        before = self._known.get(stream)
         try:
             route = await self._directory.lookup(stream)
         except DirectoryUnavailable as error:
@@ -83,43 +96,35 @@ class Locator:
             return known
         self._note_directory(True)
         ROUTE_LOOKUPS.labels(result="miss" if route is None else "hit").inc()
+        if self._known.get(stream) is not before:
+            return self._known.get(stream)  # an announcement has overtaken the answer
         if route is None:
             self._known.pop(stream, None)
             _remember(self._absent, stream, self._now() + self._negative_cache_s)
         else:
-            self._learn(route)
+            _remember(self._known, stream, route)
         return route
-
-    def _learn(self, route: Route) -> None:
-        known = self._known.get(route.stream)
-        # An answer can be older than an announcement that overtook it.
-        if known is None or route.epoch >= known.epoch:
-            _remember(self._known, route.stream, route)
-        self._absent.pop(route.stream, None)
-
-    async def _listen(self) -> None:
-        async for event in self._directory.events():
-            self._handle(event)
 
     def _handle(self, event: ClusterEvent) -> None:
         if event.kind is EventKind.RESYNC:
+            self._note_directory(True)
             self._absent.clear()
             for each in list(self._watchers.values()):
-                each()
+                each.recheck()
             return
         stream = event.stream
         if stream is None:
             return
+        known = self._known.get(stream)
         if event.kind is EventKind.CLAIMED and event.route is not None:
-            if stream in self._watchers or stream in self._known:
-                self._learn(event.route)
             self._absent.pop(stream, None)
-        elif event.kind is EventKind.RELEASED:
-            known = self._known.get(stream)
-            if known is not None and known.epoch <= event.epoch:
-                del self._known[stream]
-        if on_change := self._watchers.get(stream):
-            on_change()
+            # After a flush the loser of a stream may put its route back before the winner does.
+            if event.route.epoch >= known.epoch if known else stream in self._watchers:
+                _remember(self._known, stream, event.route)
+        elif event.kind is EventKind.RELEASED and known and known.epoch <= event.epoch:
+            del self._known[stream]
+        if watcher := self._watchers.get(stream):
+            watcher.reconsider()
 
     def _note_directory(self, ok: bool, problem: str = "") -> None:
         if ok != self.directory_ok:

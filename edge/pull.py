@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Final
 
 from common.backoff import Backoff
-from common.errors import DirectoryUnavailable, HeadwaterError, RelayError, StreamNotFound
+from common.errors import DirectoryUnavailable, RelayError, StreamNotFound
 from common.ids import NodeId, StreamKey
 from common.logs import get_log
 from common.media.timeline import RelayTimeline
@@ -29,13 +29,15 @@ from common.relay.upstream import Upstream, UpstreamAddress, UpstreamTimes, open
 from common.rtmp.message import Message, MessageType
 from common.stream.ingest import StreamFeed
 from common.stream.live import LiveStream
+from common.stream.viewer import ViewerKind
 from common.supervisor.app import WorkerContext
 from edge.locate import Locator
 from edge.siblings import owner_of
 
 _log = get_log("edge.pull")
 
-_MOVED: Final = "moved"
+_LEFT: Final = "left"
+"""How a relay ends that `Upstream.close` has closed: we have moved on."""
 
 
 class PullState(StrEnum):
@@ -49,11 +51,14 @@ class PullState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to relay from. ``epoch`` is the route's; None for a sibling."""
+    """Where to relay from: a route's ``address`` and ``epoch``, or a sibling's ``slot``."""
 
-    address: UpstreamAddress
+    address: str = ""
     epoch: int | None = None
     slot: int | None = None
+
+    def __str__(self) -> str:
+        return self.address if self.slot is None else f"worker {self.slot}"
 
 
 class Pull:
@@ -72,6 +77,8 @@ class Pull:
         self.live = live
         self.state = PullState.RESOLVING
         self.direct = direct
+        self.over = False
+        """Whether it has ended or is about to: it is no one's to join any more."""
         self._context = context
         self._settings = context.settings
         self._limits = context.settings.rtmp.limits()
@@ -84,11 +91,11 @@ class Pull:
         self._target: Target | None = None
         self._fed_epoch: int | None = None  # of the source that fed the stream last
         self._upstream: Upstream | None = None
+        self._past_bytes_in = 0  # of relays that are over
         self._session_begun = False
-        self._heard_at = 0.0  # when media last came
         self._wake = asyncio.Event()
+        self._recheck = asyncio.Event()
         self._log = _log.bind(stream=live.key)
-        self.bytes_in = 0
         self.ready: asyncio.Future[None] = self._loop.create_future()
         # Nobody may be waiting any more when it fails.
         self.ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
@@ -101,39 +108,41 @@ class Pull:
     @property
     def running(self) -> bool:
         """Whether viewers can join: there was media, and the stream is not given up."""
-        return self.ready.done() and not self.ready.cancelled() and self.ready.exception() is None
+        if self.over or not self.ready.done() or self.ready.cancelled():
+            return False
+        return self.ready.exception() is None
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes received so far."""
+        running = self._upstream.bytes_in if self._upstream is not None else 0
+        return self._past_bytes_in + running
 
     async def run(self) -> None:
         """Pull until the stream is over for good; sets `ready`. Cancelled: leave at once."""
-        self._locator.watch(self.key, self.reconsider)
+        self._locator.watch(self.key, self)
         rechecking = asyncio.ensure_future(self._recheck_for_ever())
         try:
             await self._pull()
         finally:
+            self.over = True
             rechecking.cancel()
-            self._locator.unwatch(self.key)
-            if self._upstream is not None:
-                self._upstream.close()
+            self._locator.unwatch(self.key, self)
 
     def reconsider(self) -> None:
         """Look again whether the source in use is the right one; called when it may not be."""
         self._wake.set()
-        target = self._target
-        if target is None or self._upstream is None:
-            return
-        owner = self._owner()
-        if owner != target.slot:
-            self._move("siblings_changed")
-            return
-        route = self._locator.announced(self.key)
-        if target.epoch is None or route is None or route.epoch <= target.epoch:
-            return
-        if str(UpstreamAddress.parse(route.address)) == str(target.address):
-            # A new publisher at the same worker: its stream goes on, and so does the relay.
-            self._target = Target(target.address, route.epoch)
-            self._fed_epoch = route.epoch
-        else:
-            self._move("route_changed")
+        self._check_source()
+
+    def recheck(self) -> None:
+        """Ask the table again about the source in use; called when announcements may be missed."""
+        self._wake.set()
+        self._recheck.set()
+
+    def members_changed(self) -> None:
+        """Look again at who pulls on this host; siblings that count on this worker ask again."""
+        self.direct = False
+        self.reconsider()
 
     def go_direct(self) -> None:
         """Pull from the origin from now on: a sibling relays from this worker."""
@@ -141,10 +150,27 @@ class Pull:
             self.direct = True
             self.reconsider()
 
+    def _check_source(self) -> None:
+        target = self._target
+        if target is None or self._upstream is None:
+            return
+        if self._owner() != target.slot:
+            self._move("siblings_changed")
+            return
+        route = self._locator.announced(self.key)
+        if target.epoch is None or route is None or route.epoch <= target.epoch:
+            return
+        if route.address == target.address:
+            # A new publisher at the same worker: its stream goes on, and so does the relay.
+            self._target = Target(target.address, route.epoch)
+            self._fed_epoch = route.epoch
+        else:
+            self._move("route_changed")
+
     def _move(self, why: str) -> None:
         self._log.info("relay moves", reason=why)
-        if self._upstream is not None and not self._upstream.ended.done():
-            self._upstream.ended.set_result(RelayError(_MOVED))
+        if self._upstream is not None:
+            self._upstream.close()
 
     async def _pull(self) -> None:
         edge = self._settings.edge
@@ -156,25 +182,30 @@ class Pull:
             if target is None:
                 self._give_up()
                 return
+            began = self._loop.time()
             outcome = await self._relay_from(target)
-            if self._session_begun:
-                backoff.reset()
-                deadline = self._loop.time() + edge.grace_s
+            now = self._loop.time()
+            if self.state is PullState.STREAMING:
+                deadline = now + edge.grace_s
+                if now - began >= relay.backoff_max_s:  # one that dies at once earns no haste
+                    backoff.reset()
             self.state = PullState.LOST if self.running else PullState.RESOLVING
-            if outcome.reason == _MOVED:
+            if outcome.reason == _LEFT:
                 continue
             RELAY_LOSSES.inc(outcome.reason)
-            self._log.info("relay lost", source=str(target.address), reason=str(outcome))
-            if target.slot is not None and outcome.reason == "not_found" and not self.running:
-                self._give_up()  # the owner has waited for it already
-                return
-            left = deadline - self._loop.time()
-            if left <= 0:
+            self._log.info("relay lost", source=str(target), reason=str(outcome))
+            left = deadline - now
+            if left <= 0 or (target.slot is not None and self._is_final(outcome)):
                 self._give_up()
                 return
             await self._sleep(min(backoff.next_s(), left))
 
+    def _is_final(self, outcome: RelayError) -> bool:
+        """Say whether a sibling's answer ends the wait: it has held, or given grace, already."""
+        return outcome.reason == "ended" or (outcome.reason == "not_found" and not self.running)
+
     def _give_up(self) -> None:
+        self.over = True
         self.state = PullState.LOST
         if not self.ready.done():
             self.ready.set_exception(StreamNotFound(self.key))
@@ -188,13 +219,13 @@ class Pull:
             self._wake.clear()
             owner = self._owner()
             if owner is not None:
-                return Target(UpstreamAddress(unix=self._context.sibling_socket(owner)), slot=owner)
+                return Target(slot=owner)
             try:
                 route = await self._locator.find(self.key)
             except DirectoryUnavailable:
                 route = None
             if route is not None:
-                return Target(UpstreamAddress.parse(route.address), route.epoch)
+                return Target(route.address, route.epoch)
             left = deadline - self._loop.time()
             if left <= 0:
                 return None
@@ -227,7 +258,7 @@ class Pull:
         waiting = 0.0 if target.slot is None else self._settings.edge.hold_s
         try:
             self._upstream = await open_upstream(
-                target.address,
+                self._address(target),
                 self.key,
                 limits=self._limits,
                 times=UpstreamTimes(
@@ -239,16 +270,24 @@ class Pull:
                 on_media=self._take,
                 on_round_trip=self._note_round_trip if target.slot is None else _ignore,
             )
+            self._check_source()  # it may have changed while we connected
             outcome = await asyncio.shield(self._upstream.ended)
         except RelayError as error:
             outcome = error
+        except UnicodeError as error:  # the resolver's answer to a host name that cannot be one
+            outcome = RelayError("bad_address", str(error))
         finally:
             if self._upstream is not None:
-                self.bytes_in += self._upstream.bytes_in
                 self._upstream.close()
+                self._past_bytes_in += self._upstream.bytes_in
                 self._upstream = None
             self._target = None
         return outcome
+
+    def _address(self, target: Target) -> UpstreamAddress:
+        if target.slot is not None:
+            return UpstreamAddress(unix=self._context.sibling_socket(target.slot))
+        return UpstreamAddress.parse(target.address)
 
     def _take(self, message: Message) -> None:
         """Feed the stream with what the relay brings."""
@@ -271,21 +310,28 @@ class Pull:
         if not continues:
             self.live.begin_session()
         self._timeline.begin_session(continues=continues)
-        self._log.info("relay runs", source=str(target.address) if target else "", epoch=epoch)
+        self._log.info("relay runs", source=str(target), epoch=epoch)
 
     def _note_round_trip(self, seconds: float) -> None:
         RELAY_ROUND_TRIP.observe(seconds)
         PUBLISH_TO_EDGE.observe(seconds / 2)
 
     async def _recheck_for_ever(self) -> None:
-        """Look the route up now and then: an announcement may have been missed."""
+        """Look at everything again now and then: an announcement may have been missed."""
         while True:
-            await asyncio.sleep(self._settings.edge.recheck_s)
+            try:
+                async with asyncio.timeout(self._settings.edge.recheck_s):
+                    await self._recheck.wait()
+            except TimeoutError:
+                pass  # it is time anyway
+            self._recheck.clear()
+            if ViewerKind.SIBLING not in self.live.viewers.values():
+                self.direct = False  # whoever made it so has gone elsewhere
             if self._target is not None and self._target.epoch is not None:
                 try:
                     await self._locator.find(self.key)
-                except HeadwaterError:
-                    continue  # the table is away; what runs goes on
+                except DirectoryUnavailable:
+                    continue  # what runs goes on
                 self.reconsider()
 
 

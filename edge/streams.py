@@ -3,10 +3,11 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from common import metrics
 from common.errors import RelayError, StreamNotFound
-from common.ids import StreamKey
+from common.ids import NodeId, StreamKey
 from common.logs import get_log
 from common.net.roles import PlayOrder
 from common.stream.flusher import Flusher
@@ -19,6 +20,15 @@ from edge.pull import Pull, PullState
 _log = get_log("edge.streams")
 
 
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A pull that viewers may join."""
+
+    pull: Pull
+    task: "asyncio.Task[None]"
+    linger: asyncio.TimerHandle | None = None
+
+
 class Streams:
     """All pulls of a worker. Viewers of one stream share one: single flight comes for free."""
 
@@ -28,28 +38,29 @@ class Streams:
         self._locator = locator
         self._flusher = flusher
         self._loop = asyncio.get_running_loop()
-        self._pulls: dict[StreamKey, tuple[Pull, asyncio.Task[None]]] = {}
+        self._entries: dict[StreamKey, _Entry] = {}
+        self._running: dict[asyncio.Task[None], Pull] = {}  # those that are ending included
         self._members: frozenset[int] = frozenset()
         self._past_bytes_in = 0  # of pulls that are over
 
     @property
     def live(self) -> Iterable[LiveStream]:
         """The streams that viewers can join."""
-        return [pull.live for pull, _ in self._pulls.values() if pull.running]
+        return [each.pull.live for each in self._entries.values() if each.pull.running]
 
     @property
     def bytes_in(self) -> int:
         """Bytes that pulls have received since the worker's start."""
-        return self._past_bytes_in + sum(pull.bytes_in for pull, _ in self._pulls.values())
+        return self._past_bytes_in + sum(pull.bytes_in for pull in self._running.values())
 
     def find(self, order: PlayOrder) -> LiveStream | None:
         """Return a stream that is here already."""
-        entry = self._pulls.get(order.name.key)
-        if entry is None or not entry[0].running:
+        entry = self._entries.get(order.name.key)
+        if entry is None or not entry.pull.running:
             return None
         if order.kind is ViewerKind.SIBLING:
-            entry[0].go_direct()
-        return entry[0].live
+            entry.pull.go_direct()
+        return entry.pull.live
 
     async def acquire(self, order: PlayOrder) -> LiveStream:
         """Pull a stream, or wait for a pull that has begun.
@@ -57,46 +68,47 @@ class Streams:
         Raises StreamNotFound when nobody publishes it within the hold time, RelayError when this
         worker or the stream's way through the cluster allows no more.
         """
-        entry = self._pulls.get(order.name.key)
-        if entry is None:
-            pull = self._begin(order)
+        entry = self._entries.get(order.name.key)
+        # One that is ending is not waited for and not joined: whoever comes now gets a new one.
+        if entry is None or entry.pull.over:
+            entry = self._begin(order)
         else:
-            pull = entry[0]
             metrics.ROUTE_LOOKUPS.labels(result="shared").inc()
             if order.kind is ViewerKind.SIBLING:
-                pull.go_direct()
-        await asyncio.shield(pull.ready)
-        return pull.live
+                entry.pull.go_direct()
+        await asyncio.shield(entry.pull.ready)
+        return entry.pull.live
 
     def viewer_left(self, stream: LiveStream) -> None:
         """Let a pull linger when its last viewer has gone, then end it."""
-        if not stream.viewers:
-            self._loop.call_later(self._settings.edge.linger_s, self._end_if_unused, stream)
+        entry = self._entries.get(stream.key)
+        if entry is not None and entry.pull.live is stream and not stream.viewers:
+            self._linger(entry)
 
     def members_changed(self, slots: frozenset[int]) -> None:
         """Take note of the workers of this host: pulls may change hands."""
         self._members = slots
-        for pull, _ in list(self._pulls.values()):
-            pull.reconsider()
+        for pull in list(self._running.values()):
+            pull.members_changed()
 
     def measure(self) -> None:
         """Set the gauges that only pulls know."""
-        states = Counter(pull.state for pull, _ in self._pulls.values())
+        states = Counter(pull.state for pull in self._running.values())
         for state in PullState:
             metrics.RELAYS.labels(state=state.value).set(states[state])
 
     async def close(self) -> None:
         """End all pulls."""
-        tasks = [task for _, task in self._pulls.values()]
+        tasks = list(self._running)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, order: PlayOrder) -> Pull:
-        if len(self._pulls) >= self._settings.edge.max_streams:
+    def _begin(self, order: PlayOrder) -> _Entry:
+        if len(self._running) >= self._settings.edge.max_streams:
             raise RelayError("too_many_streams", "this edge worker has all the streams it may have")
-        hops = (*(order.hello.hops if order.hello else ()), self._context.node)
-        if len(hops) > self._settings.relay.hop_limit and order.kind is not ViewerKind.SIBLING:
+        hops = self._hops(order)
+        if len(hops) > self._settings.relay.hop_limit:
             raise RelayError("too_many_hops", " -> ".join(hops))
         key = order.name.key
         pull = Pull(
@@ -108,21 +120,39 @@ class Streams:
             direct=order.kind is ViewerKind.SIBLING,
         )
         task = asyncio.ensure_future(pull.run())
-        self._pulls[key] = (pull, task)
-        task.add_done_callback(lambda done: self._ended(pull, done))
+        self._running[task] = pull
+        entry = self._entries[key] = _Entry(pull, task)
+        task.add_done_callback(lambda done: self._ended(entry, done))
         # Whoever asked may be gone before the stream is here.
         pull.ready.add_done_callback(lambda _: self.viewer_left(pull.live))
-        return pull
+        return entry
 
-    def _end_if_unused(self, stream: LiveStream) -> None:
-        entry = self._pulls.get(stream.key)
-        if entry is not None and entry[0].live is stream and not stream.viewers:
-            entry[1].cancel()
+    def _hops(self, order: PlayOrder) -> tuple[NodeId, ...]:
+        """Return the nodes that the stream goes through from this one on, this one last."""
+        hops = order.hello.hops if order.hello else ()
+        node = self._context.node
+        # A sibling has named this node already.
+        return hops if hops and order.kind is ViewerKind.SIBLING else (*hops, node)
 
-    def _ended(self, pull: Pull, task: "asyncio.Task[None]") -> None:
-        entry = self._pulls.get(pull.key)
-        if entry is not None and entry[0] is pull:
-            del self._pulls[pull.key]
+    def _linger(self, entry: _Entry) -> None:
+        if entry.linger is not None:
+            entry.linger.cancel()  # a viewer has come and gone meanwhile: the time begins anew
+        entry.linger = self._loop.call_later(
+            self._settings.edge.linger_s, self._end_if_unused, entry
+        )
+
+    def _end_if_unused(self, entry: _Entry) -> None:
+        if not entry.pull.live.viewers:
+            entry.pull.over = True  # at once: a viewer may come before the task has ended
+            entry.task.cancel()
+
+    def _ended(self, entry: _Entry, task: "asyncio.Task[None]") -> None:
+        pull = entry.pull
+        if self._entries.get(pull.key) is entry:
+            del self._entries[pull.key]
+        if entry.linger is not None:
+            entry.linger.cancel()
+        del self._running[task]
         self._past_bytes_in += pull.bytes_in
         if not pull.ready.done():
             pull.ready.set_exception(StreamNotFound(pull.key))

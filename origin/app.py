@@ -3,6 +3,7 @@
 import asyncio
 
 from common.clock import SystemClock
+from common.cluster.directory import Directory
 from common.cluster.redis_directory import RedisDirectory
 from common.net.meters import Meters
 from common.net.server import RtmpServer
@@ -13,14 +14,20 @@ from origin.ownership import LeaseKeeper
 from origin.role import OriginRole
 
 
+def make_app(context: WorkerContext) -> "OriginApp":
+    """Make the worker as it runs in a cluster: with the routing table in Redis."""
+    settings = context.settings
+    return OriginApp(context, RedisDirectory(settings.redis, settings.lease))
+
+
 class OriginApp:
     """Accepts publishers on the shared RTMP port, serves relays on a port of its own."""
 
-    def __init__(self, context: WorkerContext) -> None:
+    def __init__(self, context: WorkerContext, directory: Directory) -> None:
         settings = context.settings
         loop = asyncio.get_running_loop()
         self._context = context
-        self._directory = RedisDirectory(settings.redis, settings.lease)
+        self._directory = directory
         self._flusher = Flusher(settings.fanout, loop)
         self._hub = Hub(settings, self._flusher, loop)
         self._leases = LeaseKeeper(self._directory, settings.lease)

@@ -13,11 +13,12 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Protocol
 
+from common.cluster.announcements import follow
 from common.cluster.directory import Directory
 from common.cluster.records import Claim, ClusterEvent, EventKind, Renewal, Route
 from common.config.model import LeaseSettings, PublisherPolicy
 from common.errors import DirectoryUnavailable, StreamTaken
-from common.ids import StreamKey
+from common.ids import OwnerId, StreamKey
 from common.logs import get_log
 from common.metrics import LEASE_EVENTS
 
@@ -62,60 +63,96 @@ class LeaseKeeper:
         self._directory = directory
         self._renew_s = settings.renew_s
         self._leases: dict[StreamKey, Lease] = {}
+        self._claiming: dict[OwnerId, StreamKey] = {}  # the table has been asked
+        self._releasing: dict[asyncio.Task[None], StreamKey] = {}
         self._renew_now = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._loops: list[asyncio.Task[None]] = []
         self.directory_ok = True
 
     def start(self) -> None:
         """Begin to renew and to listen."""
-        self._spawn(self._renew_for_ever())
-        self._spawn(self._listen_for_ever())
+        self._loops = [
+            asyncio.ensure_future(self._renew_for_ever()),
+            asyncio.ensure_future(follow(self._directory, self._handle)),
+        ]
 
     async def acquire(self, claim: Claim, policy: PublisherPolicy, holder: LeaseHolder) -> Lease:
         """Claim a stream for ``holder``; raises StreamTaken.
 
         A lease that this worker has for the same stream is replaced: its holder is not told.
+        Cancelled while the table is asked, it gives back what the table then grants.
         """
+        stream = claim.stream
+        if leaving := [task for task, each in self._releasing.items() if each == stream]:
+            # The table would see the claim of a publisher that comes back as a second one's.
+            await asyncio.wait(leaving)
+        self._claiming[claim.owner] = stream
+        asking = asyncio.ensure_future(self._claim(claim, policy))
+        try:
+            await asyncio.wait({asking})
+        except asyncio.CancelledError:
+            self._let_go(stream, self._give_back(asking))
+            raise
+        finally:
+            del self._claiming[claim.owner]
+        route = asking.result()
+        current = self._leases.get(stream)
+        if current is not None and not _may_replace(current, route, policy):
+            raise StreamTaken(stream, current.claim.node)
+        lease = self._leases[stream] = Lease(claim, policy, holder, route)
+        return lease
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease up; the table is told in the background.
+
+        Nothing happens to a lease that is lost, or replaced by another of this worker.
+        """
+        stream = lease.claim.stream
+        if self._leases.get(stream) is not lease:
+            return
+        del self._leases[stream]
+        if lease.route is not None:
+            self._let_go(stream, self._release(lease.route))
+
+    async def close(self) -> None:
+        """Give all leases up and stop; returns when the table knows."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        for lease in list(self._leases.values()):
+            self.release(lease)
+        while self._releasing:
+            await asyncio.wait(list(self._releasing))
+
+    async def _claim(self, claim: Claim, policy: PublisherPolicy) -> Route | None:
+        """Ask the table; None when it is away."""
         try:
             route = await self._directory.claim(claim, policy)
         except StreamTaken:
+            self._note_directory(True)
             LEASE_EVENTS.labels(event="taken").inc()
             raise
         except DirectoryUnavailable as error:
             self._note_directory(False, str(error))
             LEASE_EVENTS.labels(event="unavailable").inc()
-            route = None
-        else:
-            self._note_directory(True)
-            LEASE_EVENTS.labels(event="claimed").inc()
-        lease = Lease(claim, policy, holder, route)
-        current = self._leases.get(claim.stream)
-        if current is not None and lease.epoch and current.epoch > lease.epoch:
-            # Two publishers came at once and their answers crossed: the later claim stands.
-            raise StreamTaken(claim.stream, current.claim.address)
-        self._leases[claim.stream] = lease
-        return lease
+            return None
+        self._note_directory(True)
+        LEASE_EVENTS.labels(event="claimed").inc()
+        return route
 
-    def release(self, lease: Lease) -> None:
-        """Give a lease up; the table is told in the background."""
-        if self._leases.get(lease.claim.stream) is lease:
-            del self._leases[lease.claim.stream]
-        if lease.route is not None:
-            self._spawn(self._release(lease.route))
+    async def _give_back(self, asking: "asyncio.Task[Route | None]") -> None:
+        """Release what a claim brings whose publisher is gone by now."""
+        try:
+            route = await asking
+        except StreamTaken:
+            return
+        if route is not None:
+            await self._release(route)
 
-    async def close(self) -> None:
-        """Give all leases up and stop."""
-        leases, self._leases = list(self._leases.values()), {}
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        releases = [self._release(lease.route) for lease in leases if lease.route is not None]
-        await asyncio.gather(*releases)
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _let_go(self, stream: StreamKey, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._releasing[task] = stream
+        task.add_done_callback(self._releasing.pop)
 
     async def _release(self, route: Route) -> None:
         try:
@@ -133,52 +170,56 @@ class LeaseKeeper:
             except TimeoutError:
                 pass  # it is time anyway
             self._renew_now.clear()
-            await self._renew()
+            try:
+                await self._renew()
+            except Exception as error:  # a bug met with one lease must not let all others run out
+                _log.exception("renewal failed", error)
 
     async def _renew(self) -> None:
         leases = list(self._leases.values())
-        held = [lease for lease in leases if lease.route is not None]
-        for lease in held:
-            self._refresh_codecs(lease)
-        try:
-            outcomes = await self._directory.renew([each.route for each in held if each.route])
-        except DirectoryUnavailable as error:
-            self._note_directory(False, str(error))
-            return
-        self._note_directory(True)
-        for lease, outcome in zip(held, outcomes, strict=True):
-            LEASE_EVENTS.labels(event=outcome.value).inc()
-            if outcome is Renewal.LOST:
-                self._lose(lease, "taken_over")
+        held = [(lease, self._refreshed(lease.route, lease)) for lease in leases if lease.route]
+        if held:  # asking for nothing would not tell whether the table is there
+            try:
+                outcomes = await self._directory.renew([route for _, route in held])
+            except DirectoryUnavailable as error:
+                self._note_directory(False, str(error))
+                return
+            self._note_directory(True)
+            for (lease, _), outcome in zip(held, outcomes, strict=True):
+                if outcome is Renewal.LOST:
+                    self._lost_to_another(lease)
+                else:
+                    LEASE_EVENTS.labels(event=outcome.value).inc()
         for lease in leases:
-            if lease.route is None:
+            if self._leases.get(lease.claim.stream) is lease and lease.route is None:
                 await self._claim_provisional(lease)
+                if not self.directory_ok:
+                    return  # each further claim would wait for the deadline of its own
 
-    def _refresh_codecs(self, lease: Lease) -> None:
+    def _refreshed(self, route: Route, lease: Lease) -> Route:
+        """Return the route of ``lease`` with the codecs that are known by now."""
         codecs = lease.holder.codecs()
-        if lease.route is not None and codecs != lease.claim.codecs:
+        if codecs != lease.claim.codecs:
             lease.claim = replace(lease.claim, codecs=codecs)
-            lease.route = replace(lease.route, claim=lease.claim)
+            lease.route = route = replace(route, claim=lease.claim)
+        return route
 
     async def _claim_provisional(self, lease: Lease) -> None:
         try:
-            route = await self._directory.claim(lease.claim, lease.policy)
+            route = await self._claim(lease.claim, lease.policy)
         except StreamTaken:
             self._lose(lease, "taken")
-        except DirectoryUnavailable as error:
-            self._note_directory(False, str(error))
-        else:
-            LEASE_EVENTS.labels(event="claimed").inc()
+            return
+        if route is None:
+            return
+        if self._leases.get(route.stream) is lease:
             lease.route = route
-            if self._leases.get(route.stream) is not lease:  # released while we claimed
-                await self._release(route)
-
-    async def _listen_for_ever(self) -> None:
-        async for event in self._directory.events():
-            self._handle(event)
+        else:  # released while we claimed
+            self._let_go(route.stream, self._release(route))
 
     def _handle(self, event: ClusterEvent) -> None:
         if event.kind is EventKind.RESYNC:
+            self._note_directory(True)
             self._renew_now.set()  # a flushed or restarted table is refilled now, not later
             return
         lease = self._leases.get(event.stream) if event.stream else None
@@ -187,14 +228,20 @@ class LeaseKeeper:
         if event.kind is EventKind.KICK:
             self._lose(lease, "kicked")
             if lease.route is not None:
-                self._spawn(self._release(lease.route))
-        elif (
-            event.kind is EventKind.CLAIMED and event.route is not None and lease.route is not None
-        ):
+                self._let_go(lease.claim.stream, self._release(lease.route))
+        elif event.kind is EventKind.CLAIMED and event.route is not None:
             other = event.route.claim.owner != lease.claim.owner
-            if other and event.route.epoch > lease.epoch:
-                LEASE_EVENTS.labels(event="lost").inc()
-                self._lose(lease, "taken_over")
+            # A provisional lease is of no epoch yet: it is decided when it is claimed.
+            if other and lease.route is not None and event.route.epoch > lease.epoch:
+                self._lost_to_another(lease)
+
+    def _lost_to_another(self, lease: Lease) -> None:
+        if lease.claim.stream in self._claiming.values():
+            # Perhaps to a publisher that has just come to this very worker: then the stream goes
+            # on, and so do its relays. If it was somebody else, the next renewal says so again.
+            return
+        LEASE_EVENTS.labels(event="lost").inc()
+        self._lose(lease, "taken_over")
 
     def _lose(self, lease: Lease, reason: str) -> None:
         if self._leases.get(lease.claim.stream) is not lease:
@@ -210,3 +257,11 @@ class LeaseKeeper:
                 _log.info("routing table is back")
             else:
                 _log.warning("routing table is away: leases stay in force", reason=problem)
+
+
+def _may_replace(current: Lease, route: Route | None, policy: PublisherPolicy) -> bool:
+    """Say whether a new claim with this answer of the table wins over a lease of this worker."""
+    if route is None:
+        return policy is not PublisherPolicy.REJECT  # the table would have said no
+    # Two publishers came at once and their answers crossed: the later claim stands.
+    return route.epoch >= current.epoch
