@@ -160,15 +160,21 @@ class GopCache:
 
     def clear(self) -> None:
         """Forget the GOP, and what is known about the stream's tracks."""
-        self._empty()
+        self.empty()
         self._audio_run = 0
         self.has_video = False
+
+    def empty(self) -> None:
+        """Forget the GOP: the next keyframe begins a new one."""
+        # A new list: whoever took the old one keeps it as it was.
+        self.packets = []
+        self._bytes = 0
 
     def _begin(self, packet: Packet) -> None:
         self.generation += 1
         self._audio_run = 0
         self.has_video = True
-        self._empty()
+        self.empty()
         self._first_timestamp = packet.timestamp
         self._append(packet)
 
@@ -180,15 +186,10 @@ class GopCache:
             or len(self.packets) > self._max_packets
             or packet.timestamp - self._first_timestamp > self._max_ms
         ):
-            self._empty()
+            self.empty()
 
     def _count_audio(self) -> None:
         self._audio_run += 1
         if self._audio_run >= VIDEO_LOST_AFTER and self.has_video:
             self.has_video = False
-            self._empty()
-
-    def _empty(self) -> None:
-        # A new list: whoever took the old one keeps it as it was.
-        self.packets = []
-        self._bytes = 0
+            self.empty()

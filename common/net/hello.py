@@ -14,6 +14,8 @@ from common.ids import NodeId
 PROPERTY: Final = "headwater"
 VERSION: Final = 1
 MAX_HOPS: Final = 32
+MAX_ID_CHARS: Final = 160
+"""Longer than any node id; a client may say anything, and what it says gets into logs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +33,15 @@ class RelayHello:
 def parse_hello(properties: Mapping[str, Any]) -> RelayHello | None:
     """Return the hello in a client's connect properties; None for a stranger or rubbish."""
     value = properties.get(PROPERTY)
-    if not isinstance(value, dict) or not isinstance(value.get("node"), str):
+    if not isinstance(value, dict) or not _is_id(value.get("node")):
         return None
     hops = value.get("hops")
     if not isinstance(hops, list) or len(hops) > MAX_HOPS:
         return None
-    if not all(isinstance(hop, str) for hop in hops):
+    if not all(_is_id(hop) for hop in hops):
         return None
     return RelayHello(node=NodeId(value["node"]), hops=tuple(NodeId(hop) for hop in hops))
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARS

@@ -23,6 +23,7 @@ class Playback:
         "_audio",
         "_paused",
         "_session",
+        "_source",
         "_stream",
         "_stream_id",
         "_task",
@@ -33,11 +34,12 @@ class Playback:
     def __init__(self, session: "Session", request: PlayRequested, order: PlayOrder) -> None:
         self._session = session
         self._stream_id = request.stream_id
-        self._audio = True
-        self._video = True
+        self._audio = session.core.wants_audio  # it may have switched one off before `play`
+        self._video = session.core.wants_video
         self._paused = False
         self._stream: LiveStream | None = None
         self._task: asyncio.Task[None] | None = None
+        self._source = "cached"
         self._asked_at = session.server.now()
         self.viewer = Viewer(session.connection.transport, order.kind, self)
 
@@ -48,6 +50,7 @@ class Playback:
         if stream is not None:
             self._begin(stream)
         else:
+            self._source = "pulled"
             self._task = server.loop.create_task(self._wait(order))
 
     def congestion(self, congested: bool) -> None:
@@ -70,10 +73,12 @@ class Playback:
 
     def change_tracks(self, change: TrackChanged) -> None:
         """Send audio or video no longer, or again: then from a keyframe, with headers."""
-        if change.audio is not None:
-            self._audio = change.audio
-        if change.video is not None:
-            self._video = change.video
+        audio = self._audio if change.audio is None else change.audio
+        video = self._video if change.video is None else change.video
+        if (audio, video) == (self._audio, self._video):
+            return
+        self._audio = audio
+        self._video = video
         if self._stream is not None and not self._paused:
             self.viewer.header_version = -1
             self._attach(self._stream, resume=True)
@@ -91,8 +96,7 @@ class Playback:
     def viewer_started(self, viewer: Viewer) -> None:
         """Measure how long the first picture took."""
         now = self._session.server.now()
-        source = "cached" if self._task is None else "pulled"
-        FIRST_FRAME.labels(source=source).observe(now - self._asked_at)
+        FIRST_FRAME.labels(source=self._source).observe(now - self._asked_at)
 
     def viewer_kicked(self, viewer: Viewer, reason: str) -> None:
         """End the connection without another byte: its buffer is full."""
@@ -128,8 +132,7 @@ class Playback:
         if output := self._session.core.data_to_send():
             self._session.connection.write(output)
         self._stream = stream
-        if not self._paused:
-            self._attach(stream)
+        self._attach(stream)
 
     def _attach(self, stream: LiveStream, *, resume: bool = False) -> None:
         server = self._session.server

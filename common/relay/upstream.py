@@ -12,6 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final, cast
 
+from common.config.address import join_address, split_address
 from common.errors import RelayError
 from common.ids import StreamKey
 from common.rtmp.client import ClientConnection, Mode
@@ -26,7 +27,7 @@ from common.rtmp.events import (
     StreamEnded,
 )
 from common.rtmp.limits import RtmpLimits
-from common.rtmp.message import Message
+from common.rtmp.message import Message, MessageType
 
 PING_INTERVAL_S: Final = 1.0
 """Answers to pings tell a silent publisher, whose origin is alive, from an origin that is gone."""
@@ -50,15 +51,18 @@ class UpstreamAddress:
     @classmethod
     def parse(cls, address: str) -> "UpstreamAddress":
         """Return the address in a route, "host:port"; raises RelayError."""
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdigit():
-            raise RelayError("bad_address", f"route to {address!r} is not host:port")
-        return cls(host=host.strip("[]"), port=int(port))
+        try:
+            host, port = split_address(address)
+        except ValueError as error:
+            raise RelayError("bad_address", f"route to {address!r}: {error}") from error
+        if not host or not port:
+            raise RelayError("bad_address", f"route to {address!r} names no host or port")
+        return cls(host=host, port=port)
 
     def __str__(self) -> str:
         if self.unix is not None:
             return self.unix.name
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return join_address(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +70,7 @@ class UpstreamTimes:
     """Deadlines of a pull, in seconds."""
 
     connect_s: float
-    first_media_s: float  # from the connection, and again from the accepted play
+    first_media_s: float  # to audio or video, from the connection and from the accepted play
     silence_s: float  # nothing at all, not even the answer to a ping
 
 
@@ -123,8 +127,10 @@ class Upstream(asyncio.Protocol):
     def _pump(self) -> None:
         while events := self._core.events():
             for event in events:
+                if self.ended.done():
+                    return  # nobody listens any more
                 if type(event) is Message:
-                    self._has_media = True
+                    self._has_media |= event.type_id != MessageType.DATA_AMF0
                     self._on_media(event)
                 else:
                     self._handle(event)

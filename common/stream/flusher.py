@@ -9,16 +9,17 @@ Cost is measured around the writes: with write buffer limits of 0 the transport 
 the kernel inside ``write``, so what is measured is what was spent.
 """
 
-import asyncio
+import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from common.config.model import FanoutSettings
 from common.metrics import FLUSH_DURATION, FLUSH_INTERVAL, HistogramFeed
-from common.stream.output import Output, Write
+from common.rtmp.message import MessageType
+from common.stream.output import Block, Output, Write
 
 _SMOOTHING: Final = 0.3
 """Weight of the newest round's cost: a few rounds follow a change, one outlier does not."""
@@ -37,6 +38,26 @@ class FanoutTotals:
     data_out: int = 0
     skipped_gops: int = 0
 
+    def count(self, block: Block, viewers: int) -> None:
+        """Take note that ``viewers`` were written ``block``."""
+        types = block.types
+        self.bytes_out += len(block.data) * viewers
+        self.audio_out += types.count(MessageType.AUDIO) * viewers
+        self.video_out += types.count(MessageType.VIDEO) * viewers
+        self.data_out += types.count(MessageType.DATA_AMF0) * viewers
+
+
+class Scheduler(Protocol):
+    """The part of an event loop that rounds need."""
+
+    def call_soon(self, callback: Callable[[], None], /) -> object:
+        """Call in the next turn."""
+        ...
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> object:
+        """Call after ``delay`` seconds."""
+        ...
+
 
 class Flusher:
     """Writes the pending blocks of all outputs of a worker, in rounds."""
@@ -44,7 +65,7 @@ class Flusher:
     def __init__(
         self,
         settings: FanoutSettings,
-        loop: asyncio.AbstractEventLoop,
+        loop: Scheduler,
         now: Callable[[], float] = monotonic,
     ) -> None:
         self.settings = settings
@@ -56,6 +77,7 @@ class Flusher:
         self._dirty: list[Output] = []
         self._jobs: deque[tuple[bytes, list[Write]]] = deque()
         self._job_at = 0  # index of the next writer of the first job
+        self._gone: set[Write] = set()  # of viewers that left during this round
         self._busy = False  # a round is scheduled or under way
         self._round_began = 0.0
         self._round_cost = 0.0
@@ -73,6 +95,23 @@ class Flusher:
         if not self._busy:
             self._schedule()
 
+    def retract(self, write: Write) -> None:
+        """Do not call ``write`` any more in this round: its viewer has left the output.
+
+        It may have come back at another place of the stream, or take another stream by now.
+        """
+        if self._jobs:
+            self._gone.add(write)
+
+    def finish(self, outputs: Iterable[Output]) -> None:
+        """Write now what is pending for ``outputs``: their stream is over, the viewers will go."""
+        self._write(sys.maxsize)  # a round that is under way comes first, in order
+        for output in outputs:
+            if output in self._dirty:
+                self._dirty.remove(output)
+                self._jobs.append(output.begin_flush(self._now()))
+        self._write(sys.maxsize)
+
     def _schedule(self) -> None:
         self._busy = True
         delay = self._round_began + self._interval - self._now()
@@ -84,7 +123,8 @@ class Flusher:
 
     def _begin_round(self) -> None:
         now = self._now()
-        self.intervals.observe(now - self._round_began)
+        if self._round_began:
+            self.intervals.observe(now - self._round_began)
         self._round_began = now
         dirty, self._dirty = self._dirty, []
         for output in dirty:
@@ -94,32 +134,37 @@ class Flusher:
 
     def _write_slice(self) -> None:
         began = self._now()
+        self._write(self.settings.slice_viewers)
+        self._round_cost += self._now() - began
+        if self._jobs:
+            self._loop.call_soon(self._write_slice)
+        else:
+            self._end_round()
+
+    def _write(self, room: int) -> None:
+        """Call up to ``room`` of the writes that are left of this round."""
         jobs = self._jobs
-        room = self.settings.slice_viewers
         while jobs and room > 0:
             block, writers = jobs[0]
             end = self._job_at + room
-            # A slice of the whole list is cheap; the loop is the innermost one of an edge, so
-            # nothing else may stand in it.
             part = writers[self._job_at : end]
-            for write in part:
-                try:
-                    write(block)
-                except RuntimeError:  # uvloop: closed, and its connection_lost comes later
-                    continue
             room -= max(len(part), 1)
             if end >= len(writers):
                 jobs.popleft()
                 self._job_at = 0
             else:
                 self._job_at = end
-        self._round_cost += self._now() - began
-        if jobs:
-            self._loop.call_soon(self._write_slice)
-        else:
-            self._end_round()
+            if self._gone:
+                part = [write for write in part if write not in self._gone]
+            # The innermost loop of an edge: nothing else may stand in it.
+            for write in part:
+                try:
+                    write(block)
+                except RuntimeError:  # uvloop: closed, and its connection_lost comes later
+                    continue
 
     def _end_round(self) -> None:
+        self._gone.clear()
         self.durations.observe(self._round_cost)
         self._cost += _SMOOTHING * (self._round_cost - self._cost)
         wanted = self._cost / self.settings.cpu_share

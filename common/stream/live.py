@@ -35,13 +35,12 @@ class LiveStream:
         self.headers = HeaderCache()
         self.gop = GopCache(gop.max_bytes, gop.max_seconds, gop.max_packets)
         self.header_version = 0
-        self.last_timestamp = 0
         self.totals = StreamTotals()
         self.viewers: dict[Viewer, ViewerKind] = {}
         self._flusher = flusher
         self._outputs: dict[OutputSpec, Output] = {}
         self._former_headers: dict[tuple[Role, int], bytes] = {}
-        self._awaits_keyframe = False
+        self._awaits_keyframe = True
 
     @property
     def has_video(self) -> bool:
@@ -65,10 +64,10 @@ class LiveStream:
         Nothing of the old one is served to newcomers: a header of a track that does not come
         again would be a track that never plays (SRS #1630). Viewers go on at a keyframe.
         """
-        self._former_headers = {
-            (each.role, each.track): each.payload for each in self.headers.for_joiner()
-        }
-        self._awaits_keyframe = self.has_video
+        for each in self.headers.for_joiner():
+            # Added to those before: a source may have gone again without a word.
+            self._former_headers[each.role, each.track] = each.payload
+        self._awaits_keyframe = True
         self.headers.clear()
         self.gop.clear()
 
@@ -82,12 +81,13 @@ class LiveStream:
             self._awaits_keyframe = False
             self.gop.add(packet)
         elif role is Role.FRAME:
-            if self._awaits_keyframe:
-                return  # it refers to pictures of a source that is gone
+            # It refers to pictures of a source that is gone, or from before a long time without
+            # video, which viewers that have come meanwhile do not have.
+            if self._awaits_keyframe or self.gop.audio_only:
+                return
             self.gop.add(packet)
         else:
             self.gop.add(packet)
-        self.last_timestamp = packet.timestamp
         self._count(packet)
         for output in self._outputs.values():
             output.add(packet)
@@ -97,8 +97,9 @@ class LiveStream:
 
         With ``resume`` it goes on at the next keyframe instead of starting from the cache.
         """
-        if viewer.output is not None:
-            self._leave(viewer)
+        self._leave(viewer)
+        if viewer.header_version < 0:
+            self._former_headers.clear()  # here is one who has not got them
         output = self._outputs.get(spec)
         if output is None:
             output = self._outputs[spec] = Output(self, spec, self._flusher)
@@ -115,7 +116,8 @@ class LiveStream:
         self.viewers.pop(viewer, None)
 
     def end(self, reason: str) -> None:
-        """Tell all viewers that the stream is over."""
+        """Tell all viewers that the stream is over, when they have all of it."""
+        self._flusher.finish(self.outputs)
         for viewer in list(self.viewers):
             viewer.owner.viewer_ended(viewer, reason)
 
@@ -135,7 +137,7 @@ class LiveStream:
         if changed:
             self.header_version += 1
             if packet.role in (Role.VIDEO_HEADER, Role.AUDIO_HEADER):
-                self.gop.clear()  # what it holds needs the old header
+                self.gop.empty()  # what it holds needs the old header
         return True
 
     def _count(self, packet: Packet) -> None:

@@ -9,6 +9,9 @@ places:
 * ``_waiting``: gets nothing until a keyframe. It has just come while no complete GOP was cached,
   or it was too far behind and has been skipped: then its buffer must drain as well.
 
+Where there is no picture to wait for (audio only, or a viewer that wants no video) the next audio
+is as good as a keyframe.
+
 A viewer that starts, from the cache or at a keyframe, first gets the codec headers if those it
 has are not the current ones. A start from the cache is aligned with the flushes: the block holds
 the GOP up to the last flush (the *mark*), and the next flush brings what follows.
@@ -41,6 +44,26 @@ _CSIDS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Chunked messages, to be written as they are, and the type of each for the totals."""
+
+    data: bytes
+    types: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPoint:
+    """Where among the pending messages a waiting viewer can start, and the headers in force there.
+
+    Headers may change behind it before the flush: they are pending themselves, in their place.
+    """
+
+    index: int
+    headers: Block
+    header_version: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputSpec:
     """What makes one serialisation differ from another."""
@@ -57,15 +80,15 @@ class Output:
     __slots__ = (
         "_congested",
         "_dirty",
+        "_entry",
         "_flusher",
-        "_keyframe_at",
         "_mark",
         "_pending",
-        "_pending_counts",
+        "_pending_types",
         "_ready",
         "_settings",
         "_start_block",
-        "_start_key",
+        "_start_version",
         "_stream",
         "_waiting",
         "_window",
@@ -84,14 +107,14 @@ class Output:
         self._congested: set[Viewer] = set()
         self._waiting: set[Viewer] = set()
         self._pending: list[bytes] = []
-        self._pending_counts = [0, 0, 0]  # audio, video, data
-        self._keyframe_at: int | None = None  # index in _pending of the last keyframe
+        self._pending_types = bytearray()
+        self._entry: EntryPoint | None = None
         self._dirty = False
         self._mark = self._gop_position()
         self._window: deque[tuple[float, int]] = deque()  # (time, bytes) of recent flushes
         self._window_bytes = 0
-        self._start_key: tuple[int, int, int] | None = None
-        self._start_block = b""
+        self._start_block: Block | None = None  # of joiners since the last flush …
+        self._start_version = -1  # … with these headers
 
     @property
     def empty(self) -> bool:
@@ -101,21 +124,20 @@ class Output:
     def add(self, packet: Packet) -> None:
         """Serialise ``packet``; it is written at the next flush."""
         type_id = packet.type_id
+        role = packet.role
         if type_id == MessageType.AUDIO:
             if not self.spec.audio:
                 return
-            self._pending_counts[0] += 1
-        elif type_id == MessageType.VIDEO:
-            if not self.spec.video:
-                return
-            self._pending_counts[1] += 1
-        else:
-            self._pending_counts[2] += 1
-        if packet.role is Role.KEYFRAME:
-            self._keyframe_at = len(self._pending)
-        elif packet.role is Role.VIDEO_HEADER:
-            self._keyframe_at = None  # a keyframe before it belongs to other headers
+        elif type_id == MessageType.VIDEO and not self.spec.video:
+            return
+        if role is Role.KEYFRAME or (role is Role.AUDIO and self._is_wanted_entry()):
+            self._entry = EntryPoint(
+                len(self._pending),
+                self._header_block(packet.timestamp),
+                self._stream.header_version,
+            )
         self._pending.append(self._chunk(packet, packet.timestamp))
+        self._pending_types.append(type_id)
         if not self._dirty:
             self._dirty = True
             self._flusher.wake(self)
@@ -126,25 +148,22 @@ class Output:
         It starts from the cache at once where that is possible, else, or with ``at_keyframe``,
         at the next keyframe: a viewer that resumes must not see time go back.
         """
-        if not self._pending and self.empty:
-            self._mark = self._gop_position()  # nobody listened: nothing was pending
         viewer.output = self
-        viewer.joined_at = now
-        viewer.start_bytes = 0
-        if not (self.spec.video and self._stream.has_video):
-            self._start(viewer, b"", self._stream.last_timestamp)  # any moment is as good
-        elif not at_keyframe and (cached := self._cached_packets()):
+        if not viewer.congested:
+            viewer.lagging_since = None  # what it was behind with before, it has taken
+        if self.spec.video and not at_keyframe and (cached := self._cached_packets()):
             block = self._shared_start_block(cached)
-            viewer.header_version = self._stream.header_version
-            self._start(viewer, block, cached[0].timestamp)
+            self._start(viewer, block, now, beyond_flushes=len(block.data))
         else:
             self._waiting.add(viewer)
 
     def leave(self, viewer: Viewer) -> None:
         """Forget ``viewer``; harmless when it is not here."""
         viewer.output = None
-        if self._ready.pop(viewer, None) is not None:
+        write = self._ready.pop(viewer, None)
+        if write is not None:
             self._writers = None
+            self._flusher.retract(write)
         self._congested.discard(viewer)
         self._waiting.discard(viewer)
 
@@ -167,21 +186,24 @@ class Output:
         do not are the caller's, who may do it in slices.
         """
         self._dirty = False
-        block = b"".join(self._pending)
+        block = Block(b"".join(self._pending), bytes(self._pending_types))
         if self._writers is None:
             self._writers = list(self._ready.values())
         writers = self._writers
-        self._count(len(block), len(writers) + len(self._congested))
-        self._note_flushed(len(block), now)
+        self._note_flushed(len(block.data), now)
+        written = len(writers)
         for viewer in list(self._congested):
-            self._write_congested(viewer, block, now)
-        if self._keyframe_at is not None:
+            written += self._write_congested(viewer, block.data, now)
+        self._flusher.totals.count(block, written)
+        if self._entry is not None:
             if self._waiting:
-                self._start_waiting(self._keyframe_at)
-            self._keyframe_at = None
+                self._start_waiting(self._entry, now)
+            self._entry = None
         self._pending.clear()
+        self._pending_types.clear()
         self._mark = self._gop_position()
-        return block, writers
+        self._start_block = None
+        return block.data, writers
 
     def check_lag(self, now: float) -> tuple[float, int]:
         """Kick viewers that cannot catch up; return (the longest lag in s, lagging viewers).
@@ -189,27 +211,28 @@ class Output:
         Called about once a second.
         """
         longest = 0.0
-        lagging = [viewer for viewer in self._waiting if viewer.lagging_since is not None]
-        for viewer in lagging:
-            since = viewer.lagging_since or now
+        lagging = 0
+        for viewer in list(self._waiting):
+            since = viewer.lagging_since
+            if since is None:
+                continue
+            lagging += 1
             longest = max(longest, now - since + self._settings.lag_limit_ms / 1000)
             if viewer.congested and now - since > self._settings.kick_after_s:
                 viewer.owner.viewer_kicked(viewer, "too_slow")
         if self._window_bytes and self._congested:
             span = max(now - self._window[0][0], 0.001)
-            unsent = max(viewer.sink.get_write_buffer_size() for viewer in self._congested)
+            unsent = max(viewer.unsent_bytes for viewer in self._congested)
             longest = max(longest, span * unsent / self._window_bytes)
-        return longest, len(lagging)
+        return longest, lagging
 
-    def _start(self, viewer: Viewer, block: bytes, timestamp: int) -> None:
-        if viewer.header_version != self._stream.header_version:
-            block = self._header_block(timestamp) + block
-            viewer.header_version = self._stream.header_version
+    def _start(self, viewer: Viewer, block: Block, now: float, *, beyond_flushes: int) -> None:
+        viewer.header_version = self._stream.header_version
         viewer.lagging_since = None
-        viewer.start_bytes = len(block)
-        if block:
-            self._flusher.totals.bytes_out += len(block)
-            viewer.sink.write(block)
+        viewer.began_at = now
+        viewer.beyond_flushes = beyond_flushes
+        self._flusher.totals.count(block, 1)
+        viewer.write(block.data)
         if viewer.congested:
             self._congested.add(viewer)
         else:
@@ -222,27 +245,44 @@ class Output:
         self._ready[viewer] = viewer.sink.write
         self._writers = None
 
-    def _start_waiting(self, keyframe_at: int) -> None:
-        block = b"".join(self._pending[keyframe_at:])
-        timestamp = self._stream.last_timestamp
+    def _is_wanted_entry(self) -> bool:
+        """Tell whether somebody waits to start and there is no picture to wait for."""
+        return bool(
+            self._waiting
+            and self._entry is None
+            and not (self.spec.video and self._stream.has_video)
+        )
+
+    def _start_waiting(self, entry: EntryPoint, now: float) -> None:
+        at = entry.index
+        block = Block(b"".join(self._pending[at:]), bytes(self._pending_types[at:]))
+        headers = entry.headers
         for viewer in [each for each in self._waiting if not each.congested]:
             self._waiting.remove(viewer)
-            self._start(viewer, block, timestamp)
+            if needs_headers := viewer.header_version != entry.header_version:
+                # A write of its own, not one joined block for each: a thousand viewers may wait
+                # for a stream to begin, and share these bytes.
+                self._flusher.totals.count(headers, 1)
+                viewer.write(headers.data)
+            more = len(headers.data) if needs_headers else 0
+            self._start(viewer, block, now, beyond_flushes=more)
 
-    def _write_congested(self, viewer: Viewer, block: bytes, now: float) -> None:
-        unsent = viewer.sink.get_write_buffer_size()
+    def _write_congested(self, viewer: Viewer, block: bytes, now: float) -> bool:
+        """Write to a viewer that has unsent bytes, or skip it; return whether it was written to."""
         settings = self._settings
-        # What it was given at its start does not count as lag until it had time to take it.
-        fresh = now - viewer.joined_at < settings.lag_limit_ms / 1000
-        allowance = viewer.start_bytes if fresh else 0
+        # What it was given at its start, beside the flushes, does not count as lag until it had
+        # time to take it.
+        fresh = now - viewer.began_at < settings.lag_limit_ms / 1000
+        allowance = viewer.beyond_flushes if fresh else 0
         limit = min(self._window_bytes, settings.lag_limit_bytes)
-        if unsent > limit + allowance:
-            self._congested.remove(viewer)
-            self._waiting.add(viewer)
-            viewer.lagging_since = now
-            self._flusher.totals.skipped_gops += 1
-        else:
-            viewer.sink.write(block)
+        if viewer.unsent_bytes <= limit + allowance:
+            viewer.write(block)
+            return True
+        self._congested.remove(viewer)
+        self._waiting.add(viewer)
+        viewer.lagging_since = now
+        self._flusher.totals.skipped_gops += 1
+        return False
 
     def _note_flushed(self, size: int, now: float) -> None:
         window = self._window
@@ -251,15 +291,6 @@ class Output:
         horizon = now - self._settings.lag_limit_ms / 1000
         while window[0][0] < horizon:
             self._window_bytes -= window.popleft()[1]
-
-    def _count(self, block_bytes: int, viewers: int) -> None:
-        counts = self._pending_counts
-        totals = self._flusher.totals
-        totals.bytes_out += block_bytes * viewers
-        totals.audio_out += counts[0] * viewers
-        totals.video_out += counts[1] * viewers
-        totals.data_out += counts[2] * viewers
-        counts[0] = counts[1] = counts[2] = 0
 
     def _gop_position(self) -> tuple[int, int]:
         gop = self._stream.gop
@@ -271,19 +302,22 @@ class Output:
         # A keyframe that is still pending began a new GOP: the joiner starts with that flush.
         return gop.packets[:count] if generation == gop.generation else []
 
-    def _shared_start_block(self, cached: list[Packet]) -> bytes:
+    def _shared_start_block(self, cached: list[Packet]) -> Block:
         # Viewers that join between two flushes start with the same bytes: made once, shared.
-        key = (*self._mark, self._stream.header_version)
-        if key != self._start_key:
+        version = self._stream.header_version
+        if self._start_block is None or version != self._start_version:
             headers = self._header_block(cached[0].timestamp)
-            media = [self._chunk(each, each.timestamp) for each in cached if self._takes(each)]
-            self._start_block = headers + b"".join(media)
-            self._start_key = key
+            taken = [each for each in cached if self._takes(each)]
+            media = b"".join([self._chunk(each, each.timestamp) for each in taken])
+            types = bytes([each.type_id for each in taken])
+            self._start_block = Block(headers.data + media, headers.types + types)
+            self._start_version = version
         return self._start_block
 
-    def _header_block(self, timestamp: int) -> bytes:
-        headers = self._stream.headers.for_joiner()
-        return b"".join(self._chunk(each, timestamp) for each in headers if self._takes(each))
+    def _header_block(self, timestamp: int) -> Block:
+        headers = [each for each in self._stream.headers.for_joiner() if self._takes(each)]
+        data = b"".join([self._chunk(each, timestamp) for each in headers])
+        return Block(data, bytes([each.type_id for each in headers]))
 
     def _takes(self, packet: Packet) -> bool:
         if packet.type_id == MessageType.AUDIO:

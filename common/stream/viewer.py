@@ -4,6 +4,7 @@ A viewer has no queue of messages of its own: what it has not taken yet lies in 
 references to blocks that all viewers share.
 """
 
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -55,15 +56,15 @@ class Viewer:
     """A viewer and where it stands."""
 
     __slots__ = (
+        "began_at",
+        "beyond_flushes",
         "congested",
         "header_version",
-        "joined_at",
         "kind",
         "lagging_since",
         "output",
         "owner",
         "sink",
-        "start_bytes",
         "started",
     )
 
@@ -75,9 +76,22 @@ class Viewer:
         self.congested = False
         self.started = False
         self.lagging_since: float | None = None  # skipped, waits for its buffer and a keyframe
-        self.joined_at = 0.0
-        self.start_bytes = 0  # size of the block that it began with
+        self.began_at = 0.0
+        self.beyond_flushes = 0  # bytes that it was given when it began, beside the flushes
         self.header_version = -1  # of the headers that it has
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the sink has not handed to the kernel."""
+        try:
+            return self.sink.get_write_buffer_size()
+        except RuntimeError:  # uvloop: closed, and its connection_lost comes later
+            return 0
+
+    def write(self, data: bytes) -> None:
+        """Write ``data``; a sink that is closed already takes no notice."""
+        with suppress(RuntimeError):  # as above
+            self.sink.write(data)
 
     def writing_paused(self) -> None:
         """Take note that the sink holds unsent bytes (asyncio's ``pause_writing``)."""
