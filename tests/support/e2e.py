@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from common.media.flv_file import FlvTag
-from tests.support.media import read_flv
+from tests.support.media import coded, read_flv
 from tests.support.tools import QUIET, new_ffmpeg
 
 GRACE_S: Final = 3
@@ -32,6 +32,16 @@ class Cluster:
 class Clip:
     path: Path
     tags: list[FlvTag]
+
+    @property
+    def coded(self) -> list[FlvTag]:
+        """The coded media."""
+        return coded(self.tags)
+
+    @property
+    def length_ms(self) -> int:
+        """Where the clip can begin anew: one frame after its last one."""
+        return max(tag.timestamp for tag in self.tags) + 40
 
 
 def make_clip(folder: Path, name: str, *options: str, seconds: int = 3) -> Clip:
