@@ -1,0 +1,228 @@
+"""A pull whose source is not there, dies, moves or lies. Sources are real RTMP servers."""
+
+import asyncio
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from common.config.model import PublisherPolicy
+from common.errors import StreamNotFound
+from common.media.flv_file import FlvTag
+from common.rtmp.message import MessageType
+from common.stream.live import LiveStream
+from edge.pull import PullState
+from tests.support.cluster import make_claim
+from tests.support.edge_worker import Edge, ends_with, order, streaming, with_edge
+from tests.support.sources import Recorder
+from tests.support.spine import STREAM, turns
+from tests.support.wait import until
+
+
+async def test_origin_that_does_not_have_the_stream_is_asked_again_with_back_off(
+    edge: Edge,
+) -> None:
+    source = await edge.source()
+    await edge.claim(source)
+    with pytest.raises(StreamNotFound):
+        await edge.watch()
+    # 0.3 s of hold, pauses of 10 ms doubling to 100 ms, each shortened by up to a half.
+    assert 3 <= len(source.orders) <= 15
+
+
+@pytest.mark.parametrize("address", ["nowhere", "host:99999", "a..b:1935", "", "127.0.0.1:1"])
+async def test_route_that_leads_nowhere_refuses_viewers_and_breaks_nothing(
+    edge: Edge, address: str
+) -> None:
+    claim = replace(make_claim(), address=address)
+    await edge.directory.claim(claim, PublisherPolicy.TAKEOVER)
+    with pytest.raises(StreamNotFound):
+        await edge.watch()
+    source, recorder = await streaming(edge)
+    await edge.directory.claim(claim, PublisherPolicy.TAKEOVER)  # and for one that runs
+    await until(lambda: not source.relays)
+    await edge.claim(source)
+    await until(lambda: source.relays == 1)
+    assert not recorder.ended
+
+
+async def test_source_that_sends_data_only_does_not_keep_viewers_waiting_for_ever(
+    edge: Edge,
+) -> None:
+    source = await edge.source()
+    await edge.claim(source)
+    source.send("a", 0)
+    source.streams[STREAM].headers.clear()
+    data = b"\x02\x00\x0aonTextData\x02\x00\x01x"
+
+    async def babble() -> None:
+        while True:
+            source.send_tags([FlvTag(MessageType.DATA_AMF0, 0, data)])
+            if source.relays:
+                await asyncio.sleep(0.01)
+                for connection in list(source.server.connections):
+                    connection.abort("gone")
+            await asyncio.sleep(0.001)
+
+    babbling = asyncio.ensure_future(babble())
+    async with asyncio.timeout(3):
+        with pytest.raises(StreamNotFound):
+            await edge.watch()
+    babbling.cancel()
+
+
+async def test_same_publish_session_goes_on_without_duplicates_and_without_a_keyframe(
+    edge: Edge,
+) -> None:
+    source, recorder = await streaming(edge)
+    for connection in list(source.server.connections):
+        connection.abort("cut")
+    await until(lambda: not source.relays)
+    await until(lambda: source.relays == 1)
+    source.send("b", 4, first=6)  # the first one is a keyframe
+    await until(ends_with(recorder, "b-9"))
+    assert recorder.frames == [f"a-{n}" for n in range(5)] + [f"b-{n}" for n in range(6, 10)]
+    assert recorder.times == [40 * n for n in (*range(5), *range(6, 10))]
+    assert len(source.orders) == 2
+
+
+@pytest.mark.parametrize("how", ["dies", "route_moves", "released_then_claimed"])
+async def test_other_publish_session_goes_on_at_a_keyframe_with_time_increasing(
+    edge: Edge, how: str
+) -> None:
+    source, recorder = await streaming(edge)
+    other = await edge.source()
+    other.send("b", 5)
+    match how:
+        case "dies":
+            await source.kill()
+            await until(lambda: edge.pull().state is PullState.LOST)
+            await edge.claim(other)
+        case "route_moves":
+            await edge.claim(other)
+        case "released_then_claimed":
+            await edge.directory.release(edge.table.leases[STREAM].route)
+            source.end()
+            await until(lambda: edge.pull().state is PullState.LOST)
+            await edge.claim(other)
+    await until(ends_with(recorder, "b-4"))
+    other.send("c", 5, first=5)
+    await until(ends_with(recorder, "c-9"))
+    expected = [f"a-{n}" for n in range(5)] + [f"b-{n}" for n in range(5)]
+    assert recorder.frames == expected + [f"c-{n}" for n in range(5, 10)]
+    assert all(before < after for before, after in itertools.pairwise(recorder.times))
+    assert not recorder.ended
+    # The old relay is closed: its source can go on, and nobody hears it.
+    await until(lambda: not source.server.connections)
+    assert other.relays == 1
+
+
+async def test_takeover_at_the_same_worker_keeps_the_relay(edge: Edge) -> None:
+    source, recorder = await streaming(edge)
+    route = await edge.claim(source)
+    await turns()
+    source.send("b", 5, first=5)
+    await until(ends_with(recorder, "b-9"))
+    assert len(source.orders) == 1
+    assert edge.pull()._target is not None
+    assert edge.pull()._target.epoch == route.epoch
+
+
+async def test_route_that_moves_while_connecting_is_followed(edge: Edge) -> None:
+    source, other = await edge.source(), await edge.source()
+    source.send("a", 5)
+    other.send("b", 5)
+    await edge.claim(source)
+    watching = asyncio.ensure_future(edge.watch())
+    while not edge.streams._entries or edge.pull().state is not PullState.CONNECTING:
+        await turns(1)
+    await edge.claim(other)
+    await watching
+    await until(lambda: other.relays == 1 and not source.server.connections)
+
+
+async def test_missed_announcement_is_repaired_by_a_resync(edge: Edge) -> None:
+    source, recorder = await streaming(edge)
+    other = await edge.source()
+    other.send("b", 5)
+    listeners, edge.table.listeners = edge.table.listeners, set()
+    await edge.claim(other)
+    edge.table.listeners = listeners
+    assert source.relays == 1
+    edge.table.come_back()
+    await until(ends_with(recorder, "b-4"))
+    assert not source.relays
+
+
+@with_edge(recheck_s=0.05)
+async def test_missed_announcement_is_repaired_by_the_periodic_check(edge: Edge) -> None:
+    _, recorder = await streaming(edge)
+    other = await edge.source()
+    other.send("b", 5)
+    edge.table.listeners.clear()
+    await edge.claim(other)
+    await until(ends_with(recorder, "b-4"))
+
+
+async def test_grace_ends_for_all_viewers_at_once_and_without_a_word_before(edge: Edge) -> None:
+    source, first = await streaming(edge)
+    await source.kill()
+    await until(lambda: edge.pull().state is PullState.LOST)
+    late = Recorder(await edge.streams.acquire(order()))  # those who come meanwhile wait as well
+    began = asyncio.get_running_loop().time()
+    await until(lambda: bool(first.ended))
+    assert first.ended == late.ended == ["stream_over"]
+    assert asyncio.get_running_loop().time() - began > edge.settings.edge.grace_s * 0.8
+    assert not edge.streams._entries
+    with pytest.raises(StreamNotFound):
+        await edge.watch()
+
+
+async def test_viewer_that_comes_in_the_moment_the_grace_ends_waits_for_the_stream_anew(
+    edge: Edge,
+) -> None:
+    source, recorder = await streaming(edge)
+    await source.kill()
+    came: list[asyncio.Task[Recorder]] = []
+    found: list[LiveStream | None] = []
+
+    def come() -> None:
+        found.append(edge.streams.find(order()))
+        came.append(asyncio.ensure_future(edge.watch()))
+
+    ended = recorder.viewer_ended
+    recorder.viewer_ended = lambda viewer, reason: (ended(viewer, reason), come())[0]  # type: ignore[method-assign]
+    await until(lambda: bool(came))
+    other = await edge.source()
+    other.send("b", 5)
+    await edge.claim(other)
+    again = await came[0]
+    await until(ends_with(again, "b-4"))
+    assert found == [None]
+
+
+async def test_source_that_dies_again_and_again_is_not_hurried(edge: Edge) -> None:
+    source, _ = await streaming(edge)
+    began = asyncio.get_running_loop().time()
+    while asyncio.get_running_loop().time() - began < 0.5:
+        for connection in list(source.server.connections):
+            if source.relays:
+                connection.abort("gone")
+        await asyncio.sleep(0.001)
+    # Without back-off it would be hundreds; pauses grow from 10 ms to 100 ms.
+    assert len(source.orders) < 30
+
+
+async def test_table_that_is_away_keeps_streams_running_and_known_ones_joinable(
+    edge: Edge,
+) -> None:
+    source, recorder = await streaming(edge)
+    edge.table.go_down()
+    for connection in list(source.server.connections):
+        connection.abort("cut")
+    await until(lambda: not source.relays)
+    await until(lambda: source.relays == 1)
+    source.send("b", 1, first=5)
+    await until(ends_with(recorder, "b-5"))
+    late = await edge.watch()
+    await until(ends_with(late, "b-5"))

@@ -1,0 +1,410 @@
+"""Leases of one worker, against a table in memory that others share."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from common.cluster import announcements
+from common.cluster.memory import MemoryDirectory, MemoryTable
+from common.cluster.records import Claim, ClusterEvent, EventKind
+from common.config.model import LeaseSettings, PublisherPolicy
+from common.errors import StreamTaken
+from origin.ownership import Lease, LeaseKeeper
+from tests.support.cluster import STREAM, make_claim
+from tests.support.spine import turns
+from tests.support.wait import until
+from tests.support.watched_directory import WatchedDirectory
+
+TAKEOVER, REJECT = PublisherPolicy.TAKEOVER, PublisherPolicy.REJECT
+MINE = make_claim(owner="me/0/aa")
+MINE_TOO = make_claim(owner="me/0/bb")
+THEIRS = make_claim(owner="they/0/cc")
+
+
+class Holder:
+    def __init__(self) -> None:
+        self.lost: list[str] = []
+        self.known_codecs: tuple[str, ...] = ()
+
+    def codecs(self) -> tuple[str, ...]:
+        return self.known_codecs
+
+    def lease_lost(self, reason: str) -> None:
+        self.lost.append(reason)
+
+
+@pytest.fixture
+def table() -> MemoryTable:
+    return MemoryTable()
+
+
+@pytest.fixture
+def directory(table: MemoryTable) -> WatchedDirectory:
+    return WatchedDirectory(table)
+
+
+@pytest.fixture
+def others(table: MemoryTable) -> WatchedDirectory:
+    return WatchedDirectory(table)
+
+
+@pytest.fixture
+async def keeper(directory: MemoryDirectory) -> AsyncIterator[LeaseKeeper]:
+    keeper = LeaseKeeper(directory, LeaseSettings(renew_s=0.02))
+    keeper.start()
+    await turns()
+    yield keeper
+    await keeper.close()
+
+
+@pytest.fixture
+async def deaf(directory: MemoryDirectory) -> LeaseKeeper:
+    """A keeper that neither listens nor renews by itself."""
+    return LeaseKeeper(directory, LeaseSettings())
+
+
+def owner_in(table: MemoryTable) -> str | None:
+    held = table.leases.get(STREAM)
+    return held.route.claim.owner if held else None
+
+
+async def acquire(
+    keeper: LeaseKeeper, claim: Claim = MINE, policy: PublisherPolicy = TAKEOVER
+) -> tuple[Lease, Holder]:
+    holder = Holder()
+    return await keeper.acquire(claim, policy, holder), holder
+
+
+async def test_claim_is_in_the_table_and_out_of_it_when_released(
+    keeper: LeaseKeeper, table: MemoryTable
+) -> None:
+    lease, holder = await acquire(keeper)
+    assert owner_in(table) == MINE.owner
+    assert lease.epoch > 0
+    keeper.release(lease)
+    await until(lambda: owner_in(table) is None)
+    assert not holder.lost
+
+
+async def test_close_gives_up_what_is_held_and_what_is_just_being_released(
+    keeper: LeaseKeeper, directory: WatchedDirectory, table: MemoryTable
+) -> None:
+    await acquire(keeper, make_claim("live/held"))
+    lease, _ = await acquire(keeper)
+    keeper.release(lease)
+    await keeper.close()
+    assert not table.leases
+
+
+async def test_codecs_are_written_with_the_next_renewal(
+    keeper: LeaseKeeper, directory: WatchedDirectory
+) -> None:
+    _, holder = await acquire(keeper)
+    holder.known_codecs = ("avc1",)
+
+    async def is_written() -> bool:
+        route = await directory.lookup(STREAM)
+        return route is not None and route.claim.codecs == ("avc1",)
+
+    await until(is_written)
+
+
+@pytest.mark.parametrize("listens", [True, False])
+async def test_lease_that_another_took_is_lost(
+    keeper: LeaseKeeper, others: WatchedDirectory, table: MemoryTable, listens: bool
+) -> None:
+    _, holder = await acquire(keeper)
+    if not listens:
+        table.listeners.clear()  # the announcement is missed, the renewal finds out
+    await others.claim(THEIRS, TAKEOVER)
+    await until(lambda: bool(holder.lost))
+    assert holder.lost == ["taken_over"]
+    assert owner_in(table) == THEIRS.owner
+
+
+async def test_release_after_a_takeover_leaves_the_new_owner_alone(
+    keeper: LeaseKeeper, others: WatchedDirectory, table: MemoryTable, directory: WatchedDirectory
+) -> None:
+    lease, holder = await acquire(keeper)
+    await others.claim(THEIRS, TAKEOVER)
+    await until(lambda: bool(holder.lost))
+    keeper.release(lease)
+    await turns()
+    assert owner_in(table) == THEIRS.owner
+    assert directory.calls["release"] == 0
+
+
+async def test_taken_stream_is_refused(keeper: LeaseKeeper, others: WatchedDirectory) -> None:
+    await others.claim(THEIRS, REJECT)
+    with pytest.raises(StreamTaken):
+        await acquire(keeper, policy=REJECT)
+
+
+async def test_publisher_that_goes_before_the_answer_leaves_nothing_in_the_table(
+    keeper: LeaseKeeper, directory: WatchedDirectory, table: MemoryTable
+) -> None:
+    with directory.held("claim"):
+        claiming = asyncio.ensure_future(acquire(keeper))
+        await until(lambda: owner_in(table) == MINE.owner)
+        claiming.cancel()
+        await asyncio.wait({claiming})
+    await until(lambda: owner_in(table) is None)
+
+
+async def test_close_waits_for_the_answer_that_a_gone_publisher_did_not(
+    keeper: LeaseKeeper, directory: WatchedDirectory, table: MemoryTable
+) -> None:
+    with directory.held("claim"):
+        claiming = asyncio.ensure_future(acquire(keeper))
+        await until(lambda: owner_in(table) == MINE.owner)
+        claiming.cancel()
+        closing = asyncio.ensure_future(keeper.close())
+        await turns()
+        assert not closing.done()
+    await closing
+    assert not table.leases
+
+
+async def test_former_publisher_is_told_when_one_that_took_over_is_gone_before_the_answer(
+    keeper: LeaseKeeper, directory: WatchedDirectory, table: MemoryTable
+) -> None:
+    _, former = await acquire(keeper)
+    with directory.held("claim"):
+        claiming = asyncio.ensure_future(acquire(keeper, MINE_TOO))
+        await until(lambda: owner_in(table) == MINE_TOO.owner)
+        claiming.cancel()
+        await asyncio.wait({claiming})
+    await until(lambda: bool(former.lost))
+    await until(lambda: owner_in(table) is None)
+
+
+async def test_takeover_in_the_same_worker_is_not_taken_for_a_loss(
+    keeper: LeaseKeeper, directory: WatchedDirectory, table: MemoryTable
+) -> None:
+    _, former = await acquire(keeper)
+    renewals = directory.calls["renew"]
+    with directory.held("claim"):
+        claiming = asyncio.ensure_future(acquire(keeper, MINE_TOO))
+        # Announced, and refused at renewals, before the worker knows that it has it itself.
+        await until(lambda: directory.calls["renew"] > renewals + 2)
+    _, latter = await claiming
+    await until(lambda: directory.calls["renew"] > renewals + 6)
+    assert former.lost == latter.lost == []
+    assert owner_in(table) == MINE_TOO.owner
+
+
+async def test_crossed_answers_leave_the_later_claim(
+    deaf: LeaseKeeper, directory: WatchedDirectory, table: MemoryTable
+) -> None:
+    with directory.held("claim"):
+        first = asyncio.ensure_future(acquire(deaf, MINE))
+        await until(lambda: owner_in(table) == MINE.owner)
+        held = directory._gates.pop("claim")
+        await acquire(deaf, MINE_TOO)
+        directory._gates["claim"] = held
+    with pytest.raises(StreamTaken):
+        await first
+    assert owner_in(table) == MINE_TOO.owner
+    await deaf.close()
+
+
+async def test_publisher_that_comes_back_waits_for_its_own_release(
+    keeper: LeaseKeeper, directory: WatchedDirectory, table: MemoryTable
+) -> None:
+    lease, _ = await acquire(keeper, policy=REJECT)
+    with directory.held("release"):
+        keeper.release(lease)
+        again = asyncio.ensure_future(acquire(keeper, MINE_TOO, REJECT))
+        await turns()
+        assert not again.done()
+    await again
+    assert owner_in(table) == MINE_TOO.owner
+
+
+async def test_lease_lost_while_it_is_claimed_is_lost_at_the_next_renewal(
+    keeper: LeaseKeeper,
+    directory: WatchedDirectory,
+    others: WatchedDirectory,
+    table: MemoryTable,
+) -> None:
+    with directory.held("claim"):
+        claiming = asyncio.ensure_future(acquire(keeper))
+        await until(lambda: owner_in(table) == MINE.owner)
+        await others.claim(THEIRS, TAKEOVER)
+        await turns()
+    _, holder = await claiming
+    await until(lambda: holder.lost == ["taken_over"])
+    assert owner_in(table) == THEIRS.owner
+
+
+async def test_provisional_lease_is_claimed_when_the_table_is_back(
+    keeper: LeaseKeeper, table: MemoryTable
+) -> None:
+    table.go_down()
+    lease, holder = await acquire(keeper)
+    assert lease.epoch == 0
+    assert not keeper.directory_ok
+    table.come_back()
+    await until(lambda: owner_in(table) == MINE.owner)
+    assert lease.epoch > 0
+    assert keeper.directory_ok
+    assert not holder.lost
+
+
+async def test_provisional_lease_is_lost_to_a_holder_that_may_keep_it(
+    keeper: LeaseKeeper, others: WatchedDirectory, table: MemoryTable
+) -> None:
+    await others.claim(THEIRS, REJECT)
+    table.go_down()
+    _, holder = await acquire(keeper, policy=REJECT)
+    table.come_back()
+    await until(lambda: holder.lost == ["taken"])
+    assert owner_in(table) == THEIRS.owner
+
+
+async def test_provisional_lease_released_while_it_is_claimed_leaves_nothing(
+    keeper: LeaseKeeper, directory: WatchedDirectory, table: MemoryTable
+) -> None:
+    table.go_down()
+    lease, _ = await acquire(keeper)
+    with directory.held("claim"):
+        table.come_back()
+        await until(lambda: owner_in(table) == MINE.owner)
+        keeper.release(lease)
+    await until(lambda: owner_in(table) is None)
+
+
+async def test_one_of_two_provisional_leases_wins(
+    keeper: LeaseKeeper, table: MemoryTable, others: WatchedDirectory
+) -> None:
+    other = LeaseKeeper(others, LeaseSettings(renew_s=0.02))
+    other.start()
+    table.go_down()
+    _, ours = await acquire(keeper, MINE)
+    _, theirs = await acquire(other, THEIRS)
+    table.come_back()
+    await until(lambda: len(ours.lost) + len(theirs.lost) == 1)
+    await until(lambda: owner_in(table) == (MINE if theirs.lost else THEIRS).owner)
+    await other.close()
+
+
+async def test_second_publisher_is_refused_by_policy_though_the_table_is_away(
+    keeper: LeaseKeeper, table: MemoryTable
+) -> None:
+    _, first = await acquire(keeper, policy=REJECT)
+    table.go_down()
+    with pytest.raises(StreamTaken):
+        await acquire(keeper, MINE_TOO, REJECT)
+    assert not first.lost
+    await acquire(keeper, MINE_TOO, TAKEOVER)
+
+
+async def test_table_that_is_away_is_not_taken_for_back_while_nothing_is_held(
+    keeper: LeaseKeeper, table: MemoryTable
+) -> None:
+    table.go_down()
+    lease, _ = await acquire(keeper)
+    keeper.release(lease)
+    renewing = keeper._renew_now
+    renewing.set()
+    await until(lambda: not renewing.is_set())
+    await turns()
+    assert not keeper.directory_ok
+
+
+async def test_renewal_stops_asking_when_the_table_goes_away_again(
+    deaf: LeaseKeeper, directory: WatchedDirectory, table: MemoryTable
+) -> None:
+    table.go_down()
+    for number in range(50):
+        await acquire(deaf, make_claim(f"live/{number}"))
+    asked: list[str] = []
+    claim = directory.claim
+
+    async def count(one: Claim, policy: PublisherPolicy) -> object:
+        asked.append(one.stream)
+        return await claim(one, policy)
+
+    directory.claim = count  # type: ignore[method-assign, assignment]  # to count failed ones too
+    await deaf._renew()
+    assert len(asked) == 1
+    await deaf.close()
+
+
+async def test_flushed_table_is_refilled(keeper: LeaseKeeper, table: MemoryTable) -> None:
+    await acquire(keeper)
+    await acquire(keeper, make_claim("live/other"))
+    table.flush()
+    await until(lambda: len(table.leases) == 2)
+
+
+async def test_resync_renews_at_once(directory: WatchedDirectory, table: MemoryTable) -> None:
+    keeper = LeaseKeeper(directory, LeaseSettings())  # renews every 3 s
+    keeper.start()
+    await acquire(keeper)
+    table.flush()
+    table.announce(ClusterEvent(kind=EventKind.RESYNC))
+    await until(lambda: owner_in(table) == MINE.owner, timeout_s=1)
+    await keeper.close()
+
+
+async def test_kick_ends_the_lease(
+    keeper: LeaseKeeper, others: WatchedDirectory, table: MemoryTable
+) -> None:
+    _, holder = await acquire(keeper)
+    await others.kick(STREAM)
+    await until(lambda: holder.lost == ["kicked"])
+    await until(lambda: owner_in(table) is None)
+
+
+async def test_kick_of_a_stream_that_is_not_here_is_harmless(
+    keeper: LeaseKeeper, others: WatchedDirectory
+) -> None:
+    await others.kick(STREAM)
+    await turns()
+    _, holder = await acquire(keeper)
+    await turns()
+    assert not holder.lost
+
+
+async def test_holder_that_fails_ends_neither_listening_nor_renewing(
+    keeper: LeaseKeeper, others: WatchedDirectory, table: MemoryTable
+) -> None:
+    class Broken(Holder):
+        def lease_lost(self, reason: str) -> None:
+            super().lease_lost(reason)
+            raise RuntimeError("a bug")
+
+    for listens in (True, False):
+        broken = Broken()
+        await keeper.acquire(MINE, TAKEOVER, broken)
+        if not listens:
+            table.listeners.clear()
+        await others.claim(THEIRS, TAKEOVER)
+        await until(lambda broken=broken: bool(broken.lost))
+    _, holder = await acquire(keeper)
+    table.flush()
+    await until(lambda: owner_in(table) == MINE.owner)
+    assert not holder.lost
+
+
+async def test_errors_that_nobody_expects_end_neither_listening_nor_renewing(
+    directory: WatchedDirectory,
+    others: WatchedDirectory,
+    table: MemoryTable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(announcements, "PAUSE_S", 0.01)
+    directory.failures = [ValueError("listening"), KeyError("listening")]
+    keeper = LeaseKeeper(directory, LeaseSettings(renew_s=0.02))
+    keeper.start()
+    await until(lambda: directory.calls["events"] == 3)
+    _, holder = await acquire(keeper)
+    directory.failures = [ValueError("renewing")]
+    await until(lambda: not directory.failures)
+    table.flush()
+    await until(lambda: owner_in(table) == MINE.owner)
+    await others.kick(STREAM)
+    await until(lambda: holder.lost == ["kicked"])
+    await keeper.close()
