@@ -38,11 +38,11 @@ class RtmpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_closing",
-        "_congested",
         "_lingered",
         "_lost",
         "_server",
         "_sibling",
+        "congested",
         "core",
         "peer",
         "session",
@@ -56,7 +56,7 @@ class RtmpConnection(asyncio.Protocol):
         self._server = server
         self._sibling = sibling
         self._closing = False
-        self._congested = False
+        self.congested = False
         self._lost = False
         self._lingered = 0
         self.watched_at = NEVER
@@ -97,9 +97,11 @@ class RtmpConnection(asyncio.Protocol):
             return
         self.core.receive_data(data, self._server.now())
         self.pump()
-        if self._congested and not self.session.plays:
+        if self.congested and not self._closing:
             unread = self.transport.get_write_buffer_size()
-            if unread > MAX_UNREAD_REPLIES:
+            # The fan-out sees to viewers, but not to the replies of one that is paused.
+            most = self._server.viewer_bytes if self.session.plays else MAX_UNREAD_REPLIES
+            if unread > most:
                 self.abort("replies_unread")
 
     def eof_received(self) -> bool:
@@ -119,12 +121,12 @@ class RtmpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Tell the session's viewers that the peer does not take what it is sent."""
-        self._congested = True
+        self.congested = True
         self.session.congestion(True)
 
     def resume_writing(self) -> None:
         """Tell them that it does again."""
-        self._congested = False
+        self.congested = False
         self.session.congestion(False)
 
     def check_deadline(self, now: float) -> float | None:

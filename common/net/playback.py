@@ -42,6 +42,8 @@ class Playback:
         self._source = "cached"
         self._asked_at = session.server.now()
         self.viewer = Viewer(session.connection.transport, order.kind, self)
+        # What was played before may be unsent yet, and nobody tells that a second time.
+        self.viewer.congested = session.connection.congested
 
     def begin(self, order: PlayOrder) -> None:
         """Start at once if the stream is here, else as soon as it has been got hold of."""

@@ -42,6 +42,8 @@ class RtmpServer:
         self.limits = settings.rtmp.limits()
         self.chunk_size = settings.rtmp.chunk_size
         self.unsent_bytes = settings.fanout.unsent_bytes
+        # What a viewer may have unsent: a start from the cache, and the lag that is allowed.
+        self.viewer_bytes = settings.gop.max_bytes + 2 * settings.fanout.lag_limit_bytes
         self.vhosts: Collection[str] = frozenset(settings.vhosts)
         self.deadlines = Deadlines(loop)
         self.totals = ServerTotals()

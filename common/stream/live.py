@@ -88,6 +88,9 @@ class LiveStream:
             self.gop.add(packet)
         else:
             self.gop.add(packet)
+        if self._former_headers and role not in HEADER_ROLES:
+            # Somebody may start here: with the headers known by now, and those that follow.
+            self._former_headers.clear()
         self._count(packet)
         for output in self._outputs.values():
             output.add(packet)
@@ -98,8 +101,6 @@ class LiveStream:
         With ``resume`` it goes on at the next keyframe instead of starting from the cache.
         """
         self._leave(viewer)
-        if viewer.header_version < 0:
-            self._former_headers.clear()  # here is one who has not got them
         output = self._outputs.get(spec)
         if output is None:
             output = self._outputs[spec] = Output(self, spec, self._flusher)

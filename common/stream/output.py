@@ -146,12 +146,16 @@ class Output:
         """Let ``viewer`` take this output from now on.
 
         It starts from the cache at once where that is possible, else, or with ``at_keyframe``,
-        at the next keyframe: a viewer that resumes must not see time go back.
+        at the next keyframe: a viewer that resumes must not see time go back. One that has not
+        taken what it was sent before, perhaps of another play, must do so first.
         """
         viewer.output = self
         if not viewer.congested:
-            viewer.lagging_since = None  # what it was behind with before, it has taken
-        if self.spec.video and not at_keyframe and (cached := self._cached_packets()):
+            viewer.lagging_since = None
+        elif viewer.lagging_since is None:
+            viewer.lagging_since = now
+        cached = [] if at_keyframe or viewer.congested else self._cached_packets()
+        if cached and self.spec.video:
             block = self._shared_start_block(cached)
             self._start(viewer, block, now, beyond_flushes=len(block.data))
         else:

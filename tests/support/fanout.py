@@ -88,6 +88,7 @@ class FakeSink:
         self.closed = False
         self.written = bytearray()
         self.writes: list[bytes] = []
+        self.seats: list[int] = []  # where in `written` each viewer begins
         self.on_write: Callable[[], None] = lambda: None
 
     def write(self, data: bytes) -> None:
@@ -166,13 +167,15 @@ class Watcher:
         self.viewer = Viewer(self.sink, kind, self.owner)
         self.sink.viewer = self.viewer
         self.viewer.congested = self.sink.paused
-        self._begun_at = len(self.sink.written)
+        self._seat = len(self.sink.seats)
+        self.sink.seats.append(len(self.sink.written))
 
     def messages(self) -> list[Message]:
-        """Returns all messages since the viewer was made."""
+        """Returns all messages from when the viewer was made until the sink had another one."""
+        begin, end = [*self.sink.seats, len(self.sink.written)][self._seat : self._seat + 2]
         reader = ChunkReader(RtmpLimits())
         reader.feed(set_chunk_size(CHUNK_SIZE))
-        messages = reader.feed(bytes(self.sink.written[self._begun_at :]))
+        messages = reader.feed(bytes(self.sink.written[begin:end]))
         assert reader.unfinished_bytes == 0
         return messages
 

@@ -265,6 +265,21 @@ def test_a_viewer_that_comes_before_the_headers_of_a_new_source_gets_them(fanout
     assert between.payloads() == [b"VH1", b"AH1", b"K2"]
 
 
+@pytest.mark.parametrize("flushed_between", [False, True])
+def test_headers_that_come_behind_the_first_keyframe_of_a_new_source_reach_who_waits(
+    fanout: Fanout, flushed_between: bool
+) -> None:
+    fanout.push(Role.AUDIO_HEADER, b"AH1")
+    early = fanout.watch()
+    fanout.stream.begin_session()
+    fanout.push(Role.KEYFRAME, b"K1")
+    if flushed_between:
+        fanout.flush()
+    fanout.push(Role.AUDIO_HEADER, b"AH1")
+    fanout.flush()
+    assert early.payloads() == [b"K1", b"AH1"]
+
+
 def test_a_source_that_goes_before_its_keyframe_changes_nothing(fanout: Fanout) -> None:
     early = fanout.watch()
     begin_video(fanout)
@@ -345,6 +360,6 @@ def test_totals_count_what_came_in(fanout: Fanout) -> None:
 
 
 def test_codecs_are_told_video_first(fanout: Fanout) -> None:
-    assert fanout.stream.codecs == ()
+    assert not fanout.stream.codecs
     begin_video(fanout)
     assert fanout.stream.codecs == ("avc1", "mp4a")
