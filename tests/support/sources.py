@@ -1,7 +1,7 @@
 """Sources that a test feeds by hand, as real RTMP servers, and viewers that keep what they get."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -109,6 +109,7 @@ class Recorder:
     def __init__(self, live: LiveStream, kind: ViewerKind = ViewerKind.PLAYER) -> None:
         self.messages: list[Message] = []
         self.ended: list[str] = []
+        self.on_end: Callable[[], None] = lambda: None
         self.viewer = Viewer(self, kind, self)
         self._live = live
         self._reader = ChunkReader(Settings().rtmp.limits())
@@ -149,3 +150,4 @@ class Recorder:
         """Be gone."""
         self.ended.append(reason)
         self.leave()
+        self.on_end()

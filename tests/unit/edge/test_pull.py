@@ -124,8 +124,9 @@ async def test_takeover_at_the_same_worker_keeps_the_relay(edge: Edge) -> None:
     source.send("b", 5, first=5)
     await until(ends_with(recorder, "b-9"))
     assert len(source.orders) == 1
-    assert edge.pull()._target is not None
-    assert edge.pull()._target.epoch == route.epoch
+    target = edge.pull()._target
+    assert target is not None
+    assert target.epoch == route.epoch
 
 
 async def test_route_that_moves_while_connecting_is_followed(edge: Edge) -> None:
@@ -190,8 +191,7 @@ async def test_viewer_that_comes_in_the_moment_the_grace_ends_waits_for_the_stre
         found.append(edge.streams.find(order()))
         came.append(asyncio.ensure_future(edge.watch()))
 
-    ended = recorder.viewer_ended
-    recorder.viewer_ended = lambda viewer, reason: (ended(viewer, reason), come())[0]  # type: ignore[method-assign]
+    recorder.on_end = come
     await until(lambda: bool(came))
     other = await edge.source()
     other.send("b", 5)

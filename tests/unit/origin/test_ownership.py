@@ -246,9 +246,9 @@ async def test_provisional_lease_is_claimed_when_the_table_is_back(
     assert lease.epoch == 0
     assert not keeper.directory_ok
     table.come_back()
-    await until(lambda: owner_in(table) == MINE.owner)
-    assert lease.epoch > 0
-    assert keeper.directory_ok
+    await until(lambda: lease.epoch > 0)
+    await until(lambda: keeper.directory_ok)
+    assert owner_in(table) == MINE.owner
     assert not holder.lost
 
 
