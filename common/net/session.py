@@ -95,6 +95,8 @@ class Session:
 
     def handle(self, event: ServerEvent) -> None:
         """Act on what the client asks for."""
+        if self._ended:
+            return  # ended by what came before in the same read
         match event:
             case ConnectRequested():
                 self._connect(event)

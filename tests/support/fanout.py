@@ -158,7 +158,7 @@ class FakeOwner:
         self.on_end(viewer)
 
 
-class Watcher:
+class FakeViewer:
     """A viewer with its sink and owner, and the messages that were written to it."""
 
     def __init__(self, sink: FakeSink | None = None, kind: ViewerKind = ViewerKind.PLAYER) -> None:
@@ -206,13 +206,13 @@ class Fanout:
         self.stream.push(packet)
         return packet
 
-    def watch(self, spec: OutputSpec = AV, sink: FakeSink | None = None) -> Watcher:
+    def watch(self, spec: OutputSpec = AV, sink: FakeSink | None = None) -> FakeViewer:
         """Lets a new viewer join."""
-        watcher = Watcher(sink)
+        watcher = FakeViewer(sink)
         self.attach(watcher, spec)
         return watcher
 
-    def attach(self, watcher: Watcher, spec: OutputSpec = AV, *, resume: bool = False) -> None:
+    def attach(self, watcher: FakeViewer, spec: OutputSpec = AV, *, resume: bool = False) -> None:
         """Lets a viewer join, or join again."""
         self.stream.attach(watcher.viewer, spec, self.loop.now, resume=resume)
 

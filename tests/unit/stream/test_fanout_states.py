@@ -22,7 +22,7 @@ from common.media import gop
 from common.media.packet import Role
 from common.rtmp.message import MessageType
 from common.stream.output import OutputSpec
-from tests.support.fanout import AUDIO_ONLY, AV, VIDEO_ONLY, FakeSink, Fanout, Watcher
+from tests.support.fanout import AUDIO_ONLY, AV, VIDEO_ONLY, FakeSink, FakeViewer, Fanout
 
 NO_VIDEO_AFTER = 3
 VIDEO_LOST_AFTER = 6
@@ -46,7 +46,7 @@ class Sent:
 class Seat:
     """A viewer, and since where in the history it may not miss anything."""
 
-    watcher: Watcher
+    watcher: FakeViewer
     spec: OutputSpec
     joined_at: int
     stalled: bool = False
@@ -167,7 +167,7 @@ class Room:
 
     def sit(self, spec: OutputSpec, sink: FakeSink | None = None) -> None:
         """Lets a viewer join."""
-        watcher = Watcher(sink)
+        watcher = FakeViewer(sink)
         watcher.owner.on_kick = self.fanout.stream.detach
         seat = Seat(watcher, spec, len(self.history))
         seat.stalled = watcher.sink.room is not None

@@ -8,10 +8,12 @@ import pytest
 from common.config.model import FanoutSettings
 from common.media.packet import Role
 from common.stream.output import OutputSpec
-from tests.support.fanout import Fanout, Watcher
+from tests.support.fanout import FakeViewer, Fanout
 
 
-def begin(viewers: int, *, cost_s: float = 0.0, **settings: float) -> tuple[Fanout, list[Watcher]]:
+def begin(
+    viewers: int, *, cost_s: float = 0.0, **settings: float
+) -> tuple[Fanout, list[FakeViewer]]:
     """Returns a stream with viewers whose writes take ``cost_s`` each."""
     fanout = Fanout(FanoutSettings.model_validate(settings))
     fanout.push(Role.KEYFRAME, b"K1")
@@ -129,7 +131,7 @@ def test_messages_that_come_during_a_round_are_for_the_next_one() -> None:
 def test_slices_go_over_the_bounds_of_outputs(spec_count: int) -> None:
     fanout, watchers = begin(20, slice_viewers=16)
     others = [fanout.new_stream(f"live/{number}") for number in range(spec_count)]
-    more = [Watcher() for _ in others]
+    more = [FakeViewer() for _ in others]
     for stream, watcher in zip(others, more, strict=True):
         packet = fanout.push(Role.KEYFRAME, b"K2")
         stream.push(packet)
@@ -153,15 +155,15 @@ def in_mid_round(fanout: Fanout) -> None:
     fanout.loop.turn()
 
 
-def rejoin_the_stream(fanout: Fanout, watcher: Watcher) -> Watcher:
+def rejoin_the_stream(fanout: Fanout, watcher: FakeViewer) -> FakeViewer:
     fanout.stream.detach(watcher.viewer)
     return fanout.watch(sink=watcher.sink)
 
 
-def join_another_stream(fanout: Fanout, watcher: Watcher) -> Watcher:
+def join_another_stream(fanout: Fanout, watcher: FakeViewer) -> FakeViewer:
     fanout.stream.detach(watcher.viewer)
     other = fanout.new_stream("live/other")
-    again = Watcher(watcher.sink)
+    again = FakeViewer(watcher.sink)
     other.push(fanout.push(Role.KEYFRAME, b"K9"))
     other.attach(again.viewer, fanout_spec(fanout), fanout.loop.now)
     return again
@@ -172,7 +174,7 @@ def join_another_stream(fanout: Fanout, watcher: Watcher) -> Watcher:
     [(rejoin_the_stream, [b"K1", b"F1", b"F2"]), (join_another_stream, [b"K9"])],
 )
 def test_a_viewer_that_moves_during_a_round_is_not_written_its_old_block(
-    move: Callable[[Fanout, Watcher], Watcher], expected: list[bytes]
+    move: Callable[[Fanout, FakeViewer], FakeViewer], expected: list[bytes]
 ) -> None:
     fanout, watchers = begin(17, slice_viewers=16)
     in_mid_round(fanout)

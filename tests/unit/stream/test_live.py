@@ -4,7 +4,7 @@ import pytest
 
 from common.media.packet import Role
 from common.stream.output import OutputSpec
-from tests.support.fanout import AUDIO_ONLY, VIDEO_ONLY, Fanout, Watcher
+from tests.support.fanout import AUDIO_ONLY, VIDEO_ONLY, FakeViewer, Fanout
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_c79_an_identical_header_keeps_the_gop_a_changed_one_empties_it(fanout: 
 
 def test_a_header_that_changes_behind_the_keyframe_stays_behind_it(fanout: Fanout) -> None:
     begin_video(fanout)
-    early, late = fanout.watch(), Watcher()
+    early, late = fanout.watch(), FakeViewer()
     fanout.push(Role.KEYFRAME, b"K2")
     fanout.attach(late)
     fanout.push(Role.AUDIO, b"A1")  # with the old header

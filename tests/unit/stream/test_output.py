@@ -2,7 +2,7 @@
 
 from common.config.model import FanoutSettings, GopSettings
 from common.media.packet import Role
-from tests.support.fanout import AUDIO_ONLY, Fanout, Watcher
+from tests.support.fanout import AUDIO_ONLY, FakeViewer, Fanout
 
 
 def fanout_with(**settings: float) -> Fanout:
@@ -22,7 +22,7 @@ def frames(fanout: Fanout, count: int, *, every_s: float = 0.1, size: int = 1000
         fanout.flush()
 
 
-def stall(watcher: Watcher) -> None:
+def stall(watcher: FakeViewer) -> None:
     """Lets the peer read nothing more."""
     watcher.sink.room = 0
 
@@ -106,7 +106,7 @@ def test_a_viewer_is_skipped_by_bytes_before_it_is_by_time() -> None:
 def test_a_large_start_block_is_no_lag_until_there_was_time_to_take_it() -> None:
     fanout = fanout_with(lag_limit_bytes=65_536)
     frames(fanout, 200)
-    slow = Watcher()
+    slow = FakeViewer()
     stall(slow)
     fanout.attach(slow)  # 200 kB
     frames(fanout, 20)
@@ -181,7 +181,7 @@ def test_a_sink_that_is_closed_already_disturbs_nobody() -> None:
     watchers = {name: fanout.watch() for name in ("ready", "congested", "good")}
     stall(watchers["congested"])
     frames(fanout, 1)
-    waiting = Watcher()
+    waiting = FakeViewer()
     fanout.attach(waiting, resume=True)
     for watcher in (watchers["ready"], watchers["congested"], waiting):
         watcher.sink.closed = True
