@@ -35,6 +35,7 @@ class Watch:
     machine_s: float = 0.0
     before: Metrics | None = None
     after: Metrics | None = None
+    at_end: Metrics | None = None  # when the players have left
 
 
 def main() -> int:
@@ -77,7 +78,7 @@ async def _run(arguments: argparse.Namespace, watch: Watch, log: ErrorLog) -> di
         finally:
             watching.cancel()
             await asyncio.wait({watching})
-            watch.after = await edge_metrics(cluster)
+            watch.at_end = await edge_metrics(cluster)
 
 
 async def _watch(
@@ -98,6 +99,7 @@ async def _watch(
     watch.last = read_process(worker)
     watch.seconds = loop.time() - began
     watch.machine_s = machine_busy_s() - busy
+    watch.after = await edge_metrics(cluster)
 
 
 def _figures(players: dict[str, Any], watch: Watch, count: int) -> list[Figure]:
@@ -117,7 +119,7 @@ def _figures(players: dict[str, Any], watch: Watch, count: int) -> list[Figure]:
         Figure(name="slowest player", value=players["kbps"]["min"], unit="kbit/s"),
         Figure(name="fastest player", value=players["kbps"]["max"], unit="kbit/s"),
     ]
-    if watch.first is None or watch.last is None:
+    if watch.first is None or watch.last is None or not watch.rss:
         return figures
     used = 100 / watch.seconds
     user = (watch.last.user_s - watch.first.user_s) * used
@@ -148,12 +150,12 @@ def _figures(players: dict[str, Any], watch: Watch, count: int) -> list[Figure]:
 def failures(players: dict[str, Any], watch: Watch, stalled: int) -> list[str]:
     """Return what was not correct."""
     found = list(players["errors"])
-    if watch.last is None:
+    if watch.after is None:
         found.append("not all played for the whole time")
-    if not stalled or watch.after is None:
+    if not stalled or watch.at_end is None:
         return found
-    skipped = watch.after.value("headwater_skipped_gops_total")
-    kicked = watch.after.value("headwater_disconnects_total", reason="too_slow")
+    skipped = watch.at_end.value("headwater_skipped_gops_total")
+    kicked = watch.at_end.value("headwater_disconnects_total", reason="too_slow")
     if skipped != stalled:
         found.append(f"{skipped:g} skips for {stalled} stalled players")
     if kicked != stalled:
