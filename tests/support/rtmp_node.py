@@ -112,7 +112,7 @@ class Node:
 
 
 @asynccontextmanager
-async def running_node(**sections: dict[str, object]) -> AsyncIterator[Node]:
+async def running_node(**sections: object) -> AsyncIterator[Node]:
     """Runs a node with these settings on a free port."""
     node = Node(Settings.model_validate(sections))
     node.port = await node.server.listen_tcp(HOST, 0, shared=False)
