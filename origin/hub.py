@@ -2,16 +2,26 @@
 
 import asyncio
 from collections.abc import Iterable
+from typing import Protocol
 
 from common.config.model import Settings
 from common.ids import StreamKey
-from common.logs import get_log
 from common.media.timeline import Timeline
 from common.stream.flusher import Flusher
 from common.stream.live import LiveStream
-from origin.ingest import PublishSession
 
-_log = get_log("origin.hub")
+
+class Publisher(Protocol):
+    """Whoever publishes a stream here."""
+
+    @property
+    def key(self) -> StreamKey:
+        """The stream that is published."""
+        ...
+
+    def evict(self, reason: str) -> None:
+        """Tell the encoder that the stream is not its own any more, and close."""
+        ...
 
 
 class HeldStream:
@@ -22,7 +32,7 @@ class HeldStream:
     def __init__(self, live: LiveStream) -> None:
         self.live = live
         self.timeline = Timeline()
-        self.publisher: PublishSession | None = None
+        self.publisher: Publisher | None = None
         self.expiry: asyncio.TimerHandle | None = None
 
 
@@ -53,7 +63,7 @@ class Hub:
         held = self._streams.get(key)
         return held.live if held is not None and held.publisher is not None else None
 
-    def begin(self, publisher: PublishSession) -> HeldStream:
+    def begin(self, publisher: Publisher) -> HeldStream:
         """Make ``publisher`` the one of its stream; an earlier one is told and closed.
 
         The clock goes on where the last publisher of the stream left it.
@@ -73,7 +83,7 @@ class Hub:
             former.evict("taken_over")
         return held
 
-    def end(self, publisher: PublishSession, reason: str) -> None:
+    def end(self, publisher: Publisher, reason: str) -> None:
         """Take note that ``publisher`` is gone: relays are told, the clock is kept for a while."""
         held = self._streams.get(publisher.key)
         if held is None or held.publisher is not publisher:

@@ -1,41 +1,50 @@
 """A publish session: from an encoder's `publish` to its end."""
 
 import asyncio
-import secrets
-from typing import TYPE_CHECKING
 
 from common.cluster.records import Claim
+from common.config.model import PublisherPolicy
 from common.errors import StreamTaken
-from common.ids import OwnerId, StreamKey
+from common.ids import StreamKey
 from common.net.session import Session
+from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import Message
 from common.stream.ingest import StreamFeed
-from common.streamkey import StreamName
-
-if TYPE_CHECKING:
-    from origin.hub import HeldStream
-    from origin.ownership import Lease
-    from origin.role import OriginRole
+from origin.hub import HeldStream, Hub
+from origin.ownership import Lease, LeaseKeeper
 
 
 class PublishSession:
     """One encoder's publishing of one stream: claims it, feeds it, gives it up."""
 
     def __init__(
-        self, role: "OriginRole", session: Session, stream_id: int, name: StreamName
+        self,
+        session: Session,
+        stream_id: int,
+        claim: Claim,
+        policy: PublisherPolicy,
+        *,
+        leases: LeaseKeeper,
+        hub: Hub,
+        limits: RtmpLimits,
     ) -> None:
-        self.key: StreamKey = name.key
-        self._app = name.app
-        self._role = role
         self._session = session
         self._stream_id = stream_id
-        self._owner = OwnerId(f"{role.context.node}/{role.context.slot}/{secrets.token_hex(6)}")
-        self._log = session.log.bind(stream=self.key)
+        self._claim = claim
+        self._leases = leases
+        self._hub = hub
+        self._limits = limits
+        self._log = session.log.bind(stream=claim.stream)
         self._held: HeldStream | None = None
         self._lease: Lease | None = None
         self._feed: StreamFeed | None = None
         self._over = False
-        self._claiming = asyncio.ensure_future(self._claim())
+        self._starting = asyncio.ensure_future(self._start(policy))
+
+    @property
+    def key(self) -> StreamKey:
+        """The stream that is published."""
+        return self._claim.stream
 
     def media(self, message: Message) -> None:
         """Feed the stream."""
@@ -48,11 +57,11 @@ class PublishSession:
             return
         self._over = True
         self._feed = None
-        self._claiming.cancel()
+        self._starting.cancel()
         if self._lease is not None:
-            self._role.leases.release(self._lease)
+            self._leases.release(self._lease)
         self._log.info("publisher gone", reason=reason)
-        self._role.hub.end(self, reason)
+        self._hub.end(self, reason)
 
     def evict(self, reason: str) -> None:
         """Tell the encoder that the stream is not its own any more, and close."""
@@ -70,34 +79,28 @@ class PublishSession:
         """Stop serving: the fence."""
         self.evict(reason)
 
-    async def _claim(self) -> None:
-        role = self._role
-        claim = Claim(
-            stream=self.key,
-            owner=self._owner,
-            node=role.context.node,
-            address=role.relay_address,
-            started_at=role.clock.wall(),
-            client=self._session.connection.peer,
-            encoder=self._session.encoder,
-        )
+    async def _start(self, policy: PublisherPolicy) -> None:
+        """Claim the stream, then let the encoder send."""
         try:
-            self._lease = await role.leases.acquire(claim, role.policy(self._app), self)
+            self._lease = await self._leases.acquire(self._claim, policy, self)
         except StreamTaken as error:
-            self._over = True
-            self._log.info("publisher refused", reason="stream_taken", holder=error.holder)
-            self._session.core.reject_publish(
-                self._stream_id, "NetStream.Publish.BadName", f"{self.key} is already published"
-            )
-            self._session.connection.pump()
+            self._refuse(error)
             return
-        self._held = role.hub.begin(self)
-        self._feed = StreamFeed(self._held.live, self._held.timeline, role.limits)
+        self._held = self._hub.begin(self)
+        self._feed = StreamFeed(self._held.live, self._held.timeline, self._limits)
         if not self._session.core.accept_publish(self._stream_id):
             self.stop("cancelled")
             return
         self._session.connection.pump()
-        self._log.info("publisher accepted", encoder=claim.encoder, epoch=self._lease.epoch)
+        self._log.info("publisher accepted", encoder=self._claim.encoder, epoch=self._lease.epoch)
+
+    def _refuse(self, error: StreamTaken) -> None:
+        self._over = True
+        self._log.info("publisher refused", reason="stream_taken", holder=error.holder)
+        self._session.core.reject_publish(
+            self._stream_id, "NetStream.Publish.BadName", f"{self.key} is already published"
+        )
+        self._session.connection.pump()
 
 
 _EVICTIONS = {

@@ -1,12 +1,15 @@
 """What an origin answers to clients: encoders publish, other nodes (and players) pull."""
 
+import secrets
+
 from common.clock import Clock
-from common.config.model import PublisherPolicy, Settings
+from common.cluster.records import Claim
+from common.config.model import PublisherPolicy
 from common.errors import StreamNameError, StreamNotFound
+from common.ids import OwnerId, StreamKey
 from common.net.roles import PlayOrder, Publishing
 from common.net.session import Session
 from common.rtmp.events import PublishRequested
-from common.rtmp.limits import RtmpLimits
 from common.stream.live import LiveStream
 from common.supervisor.app import WorkerContext
 from origin.hub import Hub
@@ -18,18 +21,12 @@ class OriginRole:
     """The origin's side of every session."""
 
     def __init__(self, context: WorkerContext, hub: Hub, leases: LeaseKeeper, clock: Clock) -> None:
-        self.context = context
-        self.hub = hub
-        self.leases = leases
-        self.clock = clock
-        self.relay_address = ""  # known once the relay port is open
-        self.limits: RtmpLimits = context.settings.rtmp.limits()
-        self._settings: Settings = context.settings
-
-    def policy(self, app: str) -> PublisherPolicy:
-        """Return what happens to a second publisher of a stream of ``app``."""
-        publish = self._settings.publish
-        return publish.app_policies.get(app, publish.policy)
+        self.relay_address = ""  # "host:port" of this very worker, once the relay port is open
+        self._context = context
+        self._hub = hub
+        self._leases = leases
+        self._clock = clock
+        self._limits = context.settings.rtmp.limits()
 
     def publish(self, session: Session, request: PublishRequested) -> Publishing | None:
         """Begin a publish session."""
@@ -39,11 +36,19 @@ class OriginRole:
             session.log.warning("publisher refused", reason=str(error))
             session.core.reject_publish(request.stream_id, "NetStream.Publish.BadName", str(error))
             return None
-        return PublishSession(self, session, request.stream_id, name)
+        return PublishSession(
+            session,
+            request.stream_id,
+            self._new_claim(name.key, session),
+            self._policy(name.app),
+            leases=self._leases,
+            hub=self._hub,
+            limits=self._limits,
+        )
 
     def find(self, order: PlayOrder) -> LiveStream | None:
         """Return a stream that is published at this worker."""
-        return self.hub.find(order.name.key)
+        return self._hub.find(order.name.key)
 
     async def acquire(self, order: PlayOrder) -> LiveStream:
         """Refuse at once: who comes here was sent by the table, and waiting is the edge's."""
@@ -51,3 +56,20 @@ class OriginRole:
 
     def viewer_left(self, stream: LiveStream) -> None:
         """Nothing to do: a stream lives as long as its publisher."""
+
+    def _policy(self, app: str) -> PublisherPolicy:
+        """Return what happens to a second publisher of a stream of ``app``."""
+        publish = self._context.settings.publish
+        return publish.app_policies.get(app, publish.policy)
+
+    def _new_claim(self, stream: StreamKey, session: Session) -> Claim:
+        context = self._context
+        return Claim(
+            stream=stream,
+            owner=OwnerId(f"{context.node}/{context.slot}/{secrets.token_hex(6)}"),
+            node=context.node,
+            address=self.relay_address,
+            started_at=self._clock.wall(),
+            client=session.connection.peer,
+            encoder=session.encoder,
+        )

@@ -151,7 +151,7 @@ class PublishSettings(Section):
     app_policies: dict[str, PublisherPolicy] = Field(default_factory=dict)
     """Policy by app (the first part of the stream key), where it differs."""
     grace_s: Seconds = 15.0
-    """How long a stream that lost its publisher keeps its clock and its relays."""
+    """How long a stream that lost its publisher keeps its clock, for one that comes back here."""
 
 
 class RedisSettings(Section):
