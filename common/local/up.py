@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,9 +9,8 @@ from typing import Final
 
 from common.errors import HeadwaterError
 from common.local.cluster import ClusterOptions, LocalCluster, LocalNode, to_stderr
+from common.local.ending import run_until_signal
 from common.logs import redact
-
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 FAILED: Final = 1
 
@@ -30,41 +28,19 @@ async def run_up(options: UpOptions) -> int:
 
     When all is ready, prints what there is: one line of JSON, or a table. Logs go to stderr.
     """
-    loop = asyncio.get_running_loop()
-    ending = asyncio.Event()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, ending.set)
-    running = asyncio.create_task(_run(options))
-    waiting = asyncio.create_task(ending.wait())
     try:
-        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        return await _end(running)
-    finally:
-        waiting.cancel()
-        running.cancel()
-        await asyncio.wait({running})
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
+        return await run_until_signal(_run(options))
+    except HeadwaterError as error:
+        to_stderr(f"headwater up: {error}")
+        return FAILED
 
 
-async def _run(options: UpOptions) -> None:
+async def _run(options: UpOptions) -> int:
     async with LocalCluster(options.cluster) as cluster:
         text = json.dumps(cluster.as_dict()) if options.json else "\n".join(_table(cluster))
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
         await asyncio.Event().wait()
-
-
-async def _end(running: "asyncio.Task[None]") -> int:
-    running.cancel()  # without effect on one that has failed
-    await asyncio.wait({running})
-    if running.cancelled():
-        return 0
-    error = running.exception()
-    if isinstance(error, HeadwaterError):
-        to_stderr(f"headwater up: {error}")
-        return FAILED
-    running.result()
     return 0
 
 

@@ -17,7 +17,7 @@ import pytest
 from common.local.cluster import ClusterOptions, LocalCluster
 from common.local.node_process import LocalClusterError
 from common.supervisor.python_module import module_command, module_environment
-from tests.support.processes import is_alive, until
+from tests.support.processes import is_alive, until, with_environment
 from tests.support.up_command import MODULE
 
 pytestmark = pytest.mark.integration
@@ -47,20 +47,10 @@ class Up:
 
     def processes(self) -> list[int]:
         """Return every process there is that was started for this cluster."""
-        return list(_processes_with(b"TMPDIR=" + os.fsencode(self.temporary) + b"\0"))
+        return list(with_environment("TMPDIR", str(self.temporary)))
 
     def command_lines(self) -> list[bytes]:
         return [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in self.processes()]
-
-
-def _processes_with(variable: bytes) -> Iterator[int]:
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            environment = path.read_bytes()
-        except OSError:
-            continue
-        if variable in environment and is_alive(int(path.parent.name)):
-            yield int(path.parent.name)
 
 
 @pytest.fixture
