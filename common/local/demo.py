@@ -6,6 +6,7 @@ this process takes the same stream to measure: first-frame time, bitrate and, by
 """
 
 import asyncio
+import secrets
 from collections import deque
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -70,7 +71,9 @@ async def _run(options: DemoOptions, view: View) -> int:
     settled = replace(options.cluster, settings=(*_SETTINGS, *options.cluster.settings))
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(LocalCluster(settled, log=view.log))
-        demo = Demo(cluster, program, stack)
+        # A Redis that is not ours may know another demo, and the newest publisher wins.
+        suffix = f"-{secrets.token_hex(2)}" if options.cluster.redis else ""
+        demo = Demo(cluster, program, STREAM + suffix, stack)
         await demo.publish()
         await demo.play()
         for line in introduction(cluster, demo.url, [edge.url for edge in demo.edges]):
@@ -99,9 +102,9 @@ async def _watch(demo: "Demo", view: View, duration_s: float | None) -> None:
 class EdgeWatch:
     """The players of one edge."""
 
-    def __init__(self, node: LocalNode, program: Path, tap: Tap) -> None:
+    def __init__(self, node: LocalNode, stream: str, program: Path, tap: Tap) -> None:
         self.node = node
-        self.url = f"rtmp://{node.info.rtmp}/{STREAM}"
+        self.url = f"rtmp://{node.info.rtmp}/{stream}"
         self.decoder = FfmpegProcess(program, decode(self.url))
         self._tap = tap
         self._player: RtmpPlayer | None = None
@@ -165,15 +168,18 @@ class EdgeWatch:
 class Demo:
     """The encoder and all players. What is started is put on ``stack``, which ends it."""
 
-    def __init__(self, cluster: LocalCluster, program: Path, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, cluster: LocalCluster, program: Path, stream: str, stack: AsyncExitStack
+    ) -> None:
         self._cluster = cluster
+        self._stream = stream
         self._stack = stack
         host, _, port = cluster.origins[0].info.rtmp.rpartition(":")
-        self.url = f"rtmp://{host}:{port}/{STREAM}"
+        self.url = f"rtmp://{host}:{port}/{stream}"
         self._tap = Tap(host, int(port))
         self._program = program
         self._publisher: FfmpegProcess | None = None
-        self.edges = [EdgeWatch(node, program, self._tap) for node in cluster.edges]
+        self.edges = [EdgeWatch(node, stream, program, self._tap) for node in cluster.edges]
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -185,7 +191,7 @@ class Demo:
         """Start the encoder and wait until pictures come of it; raises `FfmpegError`."""
         await self._stack.enter_async_context(self._tap)
         self._publisher = FfmpegProcess(
-            self._program, test_picture(f"rtmp://{HOST}:{self._tap.port}/{STREAM}")
+            self._program, test_picture(f"rtmp://{HOST}:{self._tap.port}/{self._stream}")
         )
         self._stack.push_async_callback(self._publisher.stop)
         await self._publisher.start()

@@ -169,7 +169,7 @@ def introduction(cluster: LocalCluster, url: str, watch_urls: list[str]) -> list
 
 
 def _table(first: str, *numbers: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, padding=0, title_justify="left")
     table.add_column(first)
     for heading in numbers:
         table.add_column(heading, justify="right", no_wrap=True)
