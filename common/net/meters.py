@@ -85,7 +85,7 @@ class Meters:
             totals = stream.totals
             before = self._seen.get(stream.key, (0, 0, 0, 0))
             current = (totals.bytes_in, totals.audio_in, totals.video_in, totals.data_in)
-            if current[0] < before[0]:
+            if any(now < then for now, then in zip(current, before, strict=True)):
                 before = (0, 0, 0, 0)  # the stream of that name has begun anew
             seen[stream.key] = current
             self._messages_in["audio"] += current[1] - before[1]

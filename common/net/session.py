@@ -138,7 +138,9 @@ class Session:
         # A sibling's stream has come through this very node, of course.
         if self._hello is not None and node in self._hello.hops and not self.sibling:
             hops = " -> ".join((*self._hello.hops, node))
-            self.log.error("relay refused: it would go round in a loop", hops=hops)
+            self.log.limited("relay_loop").error(
+                "relay refused: it would go round in a loop", hops=hops
+            )
             self.core.reject_connect("NetConnection.Connect.Rejected", f"relay loop: {hops}")
         else:
             self.core.accept_connect()

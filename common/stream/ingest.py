@@ -64,7 +64,7 @@ class StreamFeed:
         if data is None:
             return
         if data.kind is DataKind.CLEAR:
-            self._stream.headers.forget_metadata()
+            self._stream.forget_metadata()
             return
         role = Role.METADATA if data.kind is DataKind.METADATA else Role.DATA
         type_id = int(MessageType.DATA_AMF0)

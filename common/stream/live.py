@@ -95,6 +95,11 @@ class LiveStream:
         for output in self._outputs.values():
             output.add(packet)
 
+    def forget_metadata(self) -> None:
+        """Give newcomers no onMetaData until there is a new one; others keep what they have."""
+        self.headers.forget_metadata()
+        self.header_version += 1
+
     def attach(self, viewer: Viewer, spec: OutputSpec, now: float, *, resume: bool = False) -> None:
         """Let ``viewer`` take the stream, or take it in another way than before.
 
