@@ -106,6 +106,7 @@ class Flusher:
     def finish(self, outputs: Iterable[Output]) -> None:
         """Write now what is pending for ``outputs``: their stream is over, the viewers will go."""
         self._write(sys.maxsize)  # a round that is under way comes first, in order
+        self._gone.clear()
         for output in outputs:
             if output in self._dirty:
                 self._dirty.remove(output)

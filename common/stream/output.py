@@ -164,10 +164,10 @@ class Output:
     def leave(self, viewer: Viewer) -> None:
         """Forget ``viewer``; harmless when it is not here."""
         viewer.output = None
-        write = self._ready.pop(viewer, None)
-        if write is not None:
+        # Wherever it stands now, it may have been ready when this round began.
+        self._flusher.retract(viewer.sink.write)
+        if self._ready.pop(viewer, None) is not None:
             self._writers = None
-            self._flusher.retract(write)
         self._congested.discard(viewer)
         self._waiting.discard(viewer)
 

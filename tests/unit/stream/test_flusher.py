@@ -169,9 +169,20 @@ def join_another_stream(fanout: Fanout, watcher: FakeViewer) -> FakeViewer:
     return again
 
 
+def congest_drain_and_rejoin(fanout: Fanout, viewer: FakeViewer) -> FakeViewer:
+    viewer.viewer.writing_paused()  # by an answer to a command
+    fanout.stream.detach(viewer.viewer)
+    viewer.viewer.writing_resumed()
+    return fanout.watch(sink=viewer.sink)
+
+
 @pytest.mark.parametrize(
     ("move", "expected"),
-    [(rejoin_the_stream, [b"K1", b"F1", b"F2"]), (join_another_stream, [b"K9"])],
+    [
+        (rejoin_the_stream, [b"K1", b"F1", b"F2"]),
+        (join_another_stream, [b"K9"]),
+        (congest_drain_and_rejoin, [b"K1", b"F1", b"F2"]),
+    ],
 )
 def test_a_viewer_that_moves_during_a_round_is_not_written_its_old_block(
     move: Callable[[Fanout, FakeViewer], FakeViewer], expected: list[bytes]
@@ -183,6 +194,15 @@ def test_a_viewer_that_moves_during_a_round_is_not_written_its_old_block(
     fanout.push(Role.FRAME, b"F2")
     fanout.flush()
     assert again.payloads() == expected
+
+
+def test_a_viewer_that_comes_back_during_a_round_gets_the_end_of_the_stream() -> None:
+    fanout, viewers = begin(17, slice_viewers=16)
+    in_mid_round(fanout)
+    again = rejoin_the_stream(fanout, viewers[-1])
+    fanout.push(Role.FRAME, b"F2")
+    fanout.stream.end("over")
+    assert again.payloads() == [b"K1", b"F1", b"F2"]
 
 
 def test_a_viewer_that_joins_during_a_round_gets_its_block_once() -> None:
