@@ -56,11 +56,14 @@ class Tap:
         """Return when a video message with this payload passed, by `time.monotonic`."""
         return self._passed.get(hash(payload))
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not a coroutine: asyncio before 3.12 logs a traceback when the task that it makes of one
+        # is cancelled.
+        task = asyncio.ensure_future(self._serve(reader, writer))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             with suppress(OSError):
                 await self._forward(reader, writer)

@@ -1,9 +1,11 @@
 """One cluster for all of these tests, and the clips that they publish."""
 
 import json
+import os
 import secrets
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from common.supervisor.python_module import module_command, module_environment
 from tests.support.e2e import GRACE_S, Clip, Cluster, Node, make_clip
+from tests.support.processes import with_environment
 
 SETTINGS = (
     f"edge.grace_s={GRACE_S}",  # also what ends players, once their publisher has gone
@@ -26,12 +29,21 @@ SETTINGS = (
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two origins and two edges with three workers each; nothing may go wrong in their logs."""
     log_path = tmp_path_factory.mktemp("cluster") / "log"
+    with tempfile.TemporaryDirectory() as folder:  # a short path: Unix sockets are made in it
+        yield from run_cluster(log_path, folder)
+        assert list(with_environment("TMPDIR", folder)) == []
+        assert os.listdir(folder) == []
+    text = log_path.read_text()
+    assert "Traceback" not in text, text
+
+
+def run_cluster(log_path: Path, folder: str) -> Iterator[Cluster]:
     settings = [part for setting in SETTINGS for part in ("--set", setting)]
     command = module_command("common.cli", "up", "--json", "--workers", "3", *settings)
     with (
         log_path.open("wb") as log,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, env=module_environment()
+            command, stdout=subprocess.PIPE, stderr=log, env=module_environment(TMPDIR=folder)
         ) as process,
     ):
         try:
@@ -45,9 +57,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         finally:
             process.send_signal(signal.SIGTERM)
             code = process.wait(30)
-    text = log_path.read_text()
-    assert code == 0, text
-    assert "Traceback" not in text, text
+    assert code == 0, log_path.read_text()
 
 
 @pytest.fixture

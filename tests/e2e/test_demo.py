@@ -97,10 +97,13 @@ async def test_it_succeeds_when_both_edges_show_the_picture(temporary: Path) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_it_ends_cleanly_when_told_to(temporary: Path, number: signal.Signals) -> None:
+async def test_it_ends_cleanly_when_told_to(
+    temporary: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     new_ffmpeg()
     small = ("--origins", "1", "--edges", "1", "--workers", "1")
-    async with demo(temporary, *small) as it:
+    # With nothing on the PATH it is the wheels' ffmpeg and Redis that run.
+    async with demo(temporary, *small, PATH=str(tmp_path)) as it:
         await it.until_it_says("relays 1, frames")
         it.process.send_signal(number)
         assert await it.ended() == 0, it.text

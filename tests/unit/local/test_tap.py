@@ -3,6 +3,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 
+import pytest
+
 from common.local.tap import HOST, REMEMBERED, Tap
 from common.rtmp.chunk_writer import CSID_AUDIO, CSID_VIDEO, chunk_message
 from common.rtmp.message import MessageType
@@ -26,10 +28,11 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 async def tapped() -> AsyncIterator[tuple[Tap, asyncio.StreamReader, asyncio.StreamWriter]]:
     """A tap before a server that sends back what it gets."""
     server = await asyncio.start_server(echo, HOST, 0)
-    async with server, Tap(HOST, server.sockets[0].getsockname()[1]) as tap:
-        reader, writer = await asyncio.open_connection(HOST, tap.port)
-        yield tap, reader, writer
-        writer.close()
+    async with server:
+        async with Tap(HOST, server.sockets[0].getsockname()[1]) as tap:
+            reader, writer = await asyncio.open_connection(HOST, tap.port)
+            yield tap, reader, writer
+        writer.close()  # the tap has left an open connection
 
 
 async def test_bytes_pass_unchanged_and_video_is_noted() -> None:
@@ -66,3 +69,12 @@ async def test_only_so_many_messages_are_remembered() -> None:
         tap.note(number.to_bytes(4, "big"))
     assert tap.passed_at((0).to_bytes(4, "big")) is None
     assert tap.passed_at(REMEMBERED.to_bytes(4, "big")) is not None
+
+
+async def test_leaving_ends_what_still_runs(caplog: pytest.LogCaptureFixture) -> None:
+    async with tapped() as (_, reader, writer):
+        writer.write(HANDSHAKE)
+        await reader.readexactly(len(HANDSHAKE))
+        # and the block is left with the connection open
+    assert await reader.read() == b""
+    assert not caplog.records
