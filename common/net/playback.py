@@ -8,7 +8,7 @@ from common.metrics import FIRST_FRAME
 from common.net.roles import PlayOrder
 from common.rtmp.events import PlayRequested, TrackChanged
 from common.stream.live import LiveStream
-from common.stream.output import OutputSpec
+from common.stream.blocks import OutputSpec
 from common.stream.viewer import Viewer
 
 if TYPE_CHECKING:

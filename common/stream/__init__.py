@@ -1,6 +1,6 @@
 """Live streams inside a worker, and their fan-out.
 
 Reading order: `live` (a stream: caches and outputs), `output` (one serialisation and the viewers
-that share it), `viewer` (one viewer), `flusher` (when and how blocks are written), `ingest` (from
-messages to packets).
+that share it), `blocks` (its bytes), `viewer` (one viewer), `flusher` (when and how blocks are
+written), `lag` (who is behind), `ingest` (from messages to packets).
 """

@@ -12,8 +12,9 @@ from common.ids import StreamKey
 from common.media.gop import GopCache, HeaderCache
 from common.media.packet import HEADER_ROLES, Packet, Role
 from common.rtmp.message import MessageType
+from common.stream.blocks import OutputSpec
 from common.stream.flusher import Flusher
-from common.stream.output import Output, OutputSpec
+from common.stream.output import Output
 from common.stream.viewer import Viewer, ViewerKind
 
 
@@ -128,11 +129,10 @@ class LiveStream:
             viewer.owner.viewer_ended(viewer, reason)
 
     def _leave(self, viewer: Viewer) -> None:
-        output = viewer.output
-        if output is not None:
-            output.leave(viewer)
-            if output.empty:
-                self._outputs.pop(output.spec, None)
+        if viewer.seat is not None:
+            viewer.seat.leave(viewer)
+            for spec in [spec for spec, output in self._outputs.items() if output.empty]:
+                del self._outputs[spec]
 
     def _take_header(self, packet: Packet) -> bool:
         """Cache a header; return whether viewers need it."""

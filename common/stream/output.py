@@ -20,36 +20,30 @@ Lag is measured against what was flushed within the lag limit: a viewer with mor
 than that is further behind than the limit, and no clock per message is needed.
 """
 
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Protocol
 
 from common.config.model import FanoutSettings
+from common.media.gop import GopCache, HeaderCache
 from common.media.packet import Packet, Role
-from common.rtmp.chunk_writer import CSID_AUDIO, CSID_DATA, CSID_VIDEO, chunk_message
 from common.rtmp.message import MessageType
+from common.stream.blocks import Block, OutputSpec
+from common.stream.flusher import Flusher, Write
+from common.stream.lag import LagWindow
 from common.stream.viewer import Viewer
 
-if TYPE_CHECKING:
-    from common.stream.flusher import Flusher
-    from common.stream.live import LiveStream
 
-Write = Callable[[bytes], None]
+class Source(Protocol):
+    """The part of a stream that its outputs look at."""
 
-_CSIDS: Final = {
-    int(MessageType.AUDIO): CSID_AUDIO,
-    int(MessageType.VIDEO): CSID_VIDEO,
-    int(MessageType.DATA_AMF0): CSID_DATA,
-}
+    headers: HeaderCache
+    gop: GopCache
+    header_version: int
 
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Chunked messages, to be written as they are, and the type of each for the totals."""
-
-    data: bytes
-    types: bytes
+    @property
+    def has_video(self) -> bool:
+        """Whether viewers must start at a keyframe."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +56,6 @@ class EntryPoint:
     index: int
     headers: Block
     header_version: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputSpec:
-    """What makes one serialisation differ from another."""
-
-    stream_id: int = 1  # RTMP message stream id; nearly every client plays on 1
-    audio: bool = True
-    video: bool = True
-    chunk_size: int
 
 
 class Output:
@@ -92,12 +76,11 @@ class Output:
         "_stream",
         "_waiting",
         "_window",
-        "_window_bytes",
         "_writers",
         "spec",
     )
 
-    def __init__(self, stream: "LiveStream", spec: OutputSpec, flusher: "Flusher") -> None:
+    def __init__(self, stream: Source, spec: OutputSpec, flusher: Flusher) -> None:
         self.spec = spec
         self._stream = stream
         self._flusher = flusher
@@ -111,8 +94,7 @@ class Output:
         self._entry: EntryPoint | None = None
         self._dirty = False
         self._mark = self._gop_position()
-        self._window: deque[tuple[float, int]] = deque()  # (time, bytes) of recent flushes
-        self._window_bytes = 0
+        self._window = LagWindow(self._settings.lag_limit_ms / 1000)
         self._start_block: Block | None = None  # of joiners since the last flush …
         self._start_version = -1  # … with these headers
 
@@ -136,7 +118,7 @@ class Output:
                 self._header_block(packet.timestamp),
                 self._stream.header_version,
             )
-        self._pending.append(self._chunk(packet, packet.timestamp))
+        self._pending.append(self.spec.chunk(packet, packet.timestamp))
         self._pending_types.append(type_id)
         if not self._dirty:
             self._dirty = True
@@ -149,7 +131,7 @@ class Output:
         at the next keyframe: a viewer that resumes must not see time go back. One that has not
         taken what it was sent before, perhaps of another play, must do so first.
         """
-        viewer.output = self
+        viewer.seat = self
         if not viewer.congested:
             viewer.lagging_since = None
         elif viewer.lagging_since is None:
@@ -163,7 +145,7 @@ class Output:
 
     def leave(self, viewer: Viewer) -> None:
         """Forget ``viewer``; harmless when it is not here."""
-        viewer.output = None
+        viewer.seat = None
         # Wherever it stands now, it may have been ready when this round began.
         self._flusher.retract(viewer.sink.write)
         if self._ready.pop(viewer, None) is not None:
@@ -194,7 +176,7 @@ class Output:
         if self._writers is None:
             self._writers = list(self._ready.values())
         writers = self._writers
-        self._note_flushed(len(block.data), now)
+        self._window.note_flushed(len(block.data), now)
         written = len(writers)
         for viewer in list(self._congested):
             written += self._write_congested(viewer, block.data, now)
@@ -224,10 +206,8 @@ class Output:
             longest = max(longest, now - since + self._settings.lag_limit_ms / 1000)
             if viewer.congested and now - since > self._settings.kick_after_s:
                 viewer.owner.viewer_kicked(viewer, "too_slow")
-        if self._window_bytes and self._congested:
-            span = max(now - self._window[0][0], 0.001)
-            unsent = max(viewer.unsent_bytes for viewer in self._congested)
-            longest = max(longest, span * unsent / self._window_bytes)
+        unsent = max((viewer.unsent_bytes for viewer in self._congested), default=0)
+        longest = max(longest, self._window.lag_s(unsent, now))
         return longest, lagging
 
     def _start(self, viewer: Viewer, block: Block, now: float, *, beyond_flushes: int) -> None:
@@ -278,7 +258,7 @@ class Output:
         # time to take it.
         fresh = now - viewer.began_at < settings.lag_limit_ms / 1000
         allowance = viewer.beyond_flushes if fresh else 0
-        limit = min(self._window_bytes, settings.lag_limit_bytes)
+        limit = min(self._window.bytes, settings.lag_limit_bytes)
         if viewer.unsent_bytes <= limit + allowance:
             viewer.write(block)
             return True
@@ -287,14 +267,6 @@ class Output:
         viewer.lagging_since = now
         self._flusher.totals.skipped_gops += 1
         return False
-
-    def _note_flushed(self, size: int, now: float) -> None:
-        window = self._window
-        window.append((now, size))
-        self._window_bytes += size
-        horizon = now - self._settings.lag_limit_ms / 1000
-        while window[0][0] < horizon:
-            self._window_bytes -= window.popleft()[1]
 
     def _gop_position(self) -> tuple[int, int]:
         gop = self._stream.gop
@@ -311,31 +283,9 @@ class Output:
         version = self._stream.header_version
         if self._start_block is None or version != self._start_version:
             headers = self._header_block(cached[0].timestamp)
-            taken = [each for each in cached if self._takes(each)]
-            media = b"".join([self._chunk(each, each.timestamp) for each in taken])
-            types = bytes([each.type_id for each in taken])
-            self._start_block = Block(headers.data + media, headers.types + types)
+            self._start_block = headers + self.spec.block(cached)
             self._start_version = version
         return self._start_block
 
     def _header_block(self, timestamp: int) -> Block:
-        headers = [each for each in self._stream.headers.for_joiner() if self._takes(each)]
-        data = b"".join([self._chunk(each, timestamp) for each in headers])
-        return Block(data, bytes([each.type_id for each in headers]))
-
-    def _takes(self, packet: Packet) -> bool:
-        if packet.type_id == MessageType.AUDIO:
-            return self.spec.audio
-        if packet.type_id == MessageType.VIDEO:
-            return self.spec.video
-        return True
-
-    def _chunk(self, packet: Packet, timestamp: int) -> bytes:
-        return chunk_message(
-            packet.type_id,
-            timestamp,
-            self.spec.stream_id,
-            packet.payload,
-            csid=_CSIDS[packet.type_id],
-            chunk_size=self.spec.chunk_size,
-        )
+        return self.spec.block(self._stream.headers.for_joiner(), timestamp)

@@ -6,10 +6,7 @@ references to blocks that all viewers share.
 
 from contextlib import suppress
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from common.stream.output import Output
+from typing import Protocol
 
 
 class ViewerKind(StrEnum):
@@ -33,6 +30,22 @@ class Sink(Protocol):
 
     def get_write_buffer_size(self) -> int:
         """Return the bytes that are buffered and not with the kernel yet."""
+        ...
+
+
+class Seat(Protocol):
+    """Where a viewer takes its stream: an output."""
+
+    def leave(self, viewer: "Viewer") -> None:
+        """Forget ``viewer``; harmless when it is not here."""
+        ...
+
+    def viewer_congested(self, viewer: "Viewer") -> None:
+        """Take note that ``viewer`` has unsent bytes."""
+        ...
+
+    def viewer_drained(self, viewer: "Viewer") -> None:
+        """Take note that it has none any more."""
         ...
 
 
@@ -62,8 +75,8 @@ class Viewer:
         "header_version",
         "kind",
         "lagging_since",
-        "output",
         "owner",
+        "seat",
         "sink",
         "started",
     )
@@ -72,7 +85,7 @@ class Viewer:
         self.sink = sink
         self.kind = kind
         self.owner = owner
-        self.output: Output | None = None
+        self.seat: Seat | None = None
         self.congested = False
         self.started = False
         self.lagging_since: float | None = None  # skipped, waits for its buffer and a keyframe
@@ -96,11 +109,11 @@ class Viewer:
     def writing_paused(self) -> None:
         """Take note that the sink holds unsent bytes (asyncio's ``pause_writing``)."""
         self.congested = True
-        if self.output is not None:
-            self.output.viewer_congested(self)
+        if self.seat is not None:
+            self.seat.viewer_congested(self)
 
     def writing_resumed(self) -> None:
         """Take note that all is sent (asyncio's ``resume_writing``)."""
         self.congested = False
-        if self.output is not None:
-            self.output.viewer_drained(self)
+        if self.seat is not None:
+            self.seat.viewer_drained(self)

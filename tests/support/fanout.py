@@ -10,9 +10,9 @@ from common.media.packet import Packet, Role
 from common.rtmp.chunk_reader import ChunkReader
 from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import Message, MessageType
+from common.stream.blocks import OutputSpec
 from common.stream.flusher import Flusher
 from common.stream.live import LiveStream
-from common.stream.output import OutputSpec
 from common.stream.viewer import Viewer, ViewerKind
 from tests.support.chunks import set_chunk_size
 
@@ -189,7 +189,9 @@ class Fanout:
 
     def __init__(self, settings: FanoutSettings | None = None, gop: GopSettings | None = None):
         self.loop = ManualLoop()
-        self.flusher = Flusher(settings or FanoutSettings(), self.loop, self.loop.time)
+        self.flusher = Flusher(
+            settings or FanoutSettings(), self.loop, self.loop.time, self.loop.time
+        )
         self.gop = gop or GopSettings()
         self.stream = self.new_stream("live/name")
         self.time_ms = 0

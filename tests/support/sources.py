@@ -17,10 +17,10 @@ from common.net.session import Session
 from common.rtmp.chunk_reader import ChunkReader
 from common.rtmp.events import PublishRequested
 from common.rtmp.message import Message
+from common.stream.blocks import OutputSpec
 from common.stream.flusher import Flusher
 from common.stream.ingest import StreamFeed
 from common.stream.live import LiveStream
-from common.stream.output import OutputSpec
 from common.stream.viewer import Viewer, ViewerKind
 from tests.support.spine import STREAM, frame_name, make_frames, make_headers
 

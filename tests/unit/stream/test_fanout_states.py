@@ -21,7 +21,7 @@ from common.config.model import FanoutSettings, GopSettings
 from common.media import gop
 from common.media.packet import Role
 from common.rtmp.message import MessageType
-from common.stream.output import OutputSpec
+from common.stream.blocks import OutputSpec
 from tests.support.fanout import AUDIO_ONLY, AV, VIDEO_ONLY, FakeSink, FakeViewer, Fanout
 
 NO_VIDEO_AFTER = 3

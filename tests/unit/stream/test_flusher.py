@@ -7,7 +7,7 @@ import pytest
 
 from common.config.model import FanoutSettings
 from common.media.packet import Role
-from common.stream.output import OutputSpec
+from common.stream.blocks import OutputSpec
 from tests.support.fanout import FakeViewer, Fanout
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from common.media.packet import Role
-from common.stream.output import OutputSpec
+from common.stream.blocks import OutputSpec
 from tests.support.fanout import AUDIO_ONLY, VIDEO_ONLY, FakeViewer, Fanout
 
 
