@@ -6,6 +6,7 @@ from common.cluster.directory import Directory
 from common.cluster.redis_directory import RedisDirectory
 from common.net.meters import Meters
 from common.net.server import RtmpServer
+from common.net.services import Services
 from common.stream.flusher import Flusher
 from common.supervisor.app import WorkerContext, WorkerStatus
 from edge.locate import Locator
@@ -30,9 +31,11 @@ class EdgeApp:
         self._flusher = Flusher(settings.fanout, loop)
         self._locator = Locator(self._directory, settings.edge.negative_cache_s, loop.time)
         self._streams = Streams(context, self._locator, self._flusher)
-        self._server = RtmpServer(settings, EdgeRole(self._streams), context.node, loop)
+        role = EdgeRole(self._streams)
+        self._services = Services.of(settings, role, context.node, loop)
+        self._server = RtmpServer(self._services, settings.rtmp.backlog)
         self._meters = Meters(
-            self._server,
+            self._services,
             self._flusher,
             streams=lambda: self._streams.live,
             ingress_bytes=self._ingress_bytes,
@@ -76,4 +79,4 @@ class EdgeApp:
         await self._directory.close()
 
     def _ingress_bytes(self) -> int:
-        return self._server.totals.bytes_in + self._streams.bytes_in
+        return self._services.registry.bytes_in + self._streams.bytes_in

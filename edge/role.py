@@ -1,7 +1,6 @@
 """What an edge answers to clients: viewers play; encoders are told where to publish."""
 
-from common.net.roles import PlayOrder, Publishing
-from common.net.session import Session
+from common.net.roles import Encoder, PlayOrder, Publishing
 from common.rtmp.events import PublishRequested
 from common.stream.live import LiveStream
 from edge.streams import Streams
@@ -13,10 +12,10 @@ class EdgeRole:
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
 
-    def publish(self, session: Session, request: PublishRequested) -> Publishing | None:
+    def publish(self, encoder: Encoder, request: PublishRequested) -> Publishing | None:
         """Refuse: streams come in at origins."""
-        session.log.info("publisher refused", reason="this is an edge")
-        session.core.reject_publish(
+        encoder.link.log.info("publisher refused", reason="this is an edge")
+        encoder.link.core.reject_publish(
             request.stream_id, "NetStream.Publish.Denied", "this is an edge: publish to an origin"
         )
         return None

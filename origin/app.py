@@ -7,6 +7,7 @@ from common.cluster.directory import Directory
 from common.cluster.redis_directory import RedisDirectory
 from common.net.meters import Meters
 from common.net.server import RtmpServer
+from common.net.services import Services
 from common.stream.flusher import Flusher
 from common.supervisor.app import WorkerContext, WorkerStatus
 from origin.hub import Hub
@@ -32,13 +33,14 @@ class OriginApp:
         self._hub = Hub(settings, self._flusher, loop)
         self._leases = LeaseKeeper(self._directory, settings.lease)
         self._role = OriginRole(context, self._hub, self._leases, SystemClock())
-        self._server = RtmpServer(settings, self._role, context.node, loop)
+        self._services = Services.of(settings, self._role, context.node, loop)
+        self._server = RtmpServer(self._services, settings.rtmp.backlog)
         self._meters = Meters(
-            self._server,
+            self._services,
             self._flusher,
             streams=lambda: self._hub.streams,
             publishers=lambda: self._hub.publishers,
-            ingress_bytes=lambda: self._server.totals.bytes_in,
+            ingress_bytes=lambda: self._services.registry.bytes_in,
         )
         self._metering: asyncio.Task[None] | None = None
 
@@ -60,7 +62,7 @@ class OriginApp:
         return WorkerStatus(
             viewers=sum(load.viewers for load in loads.values()),
             publishers=self._hub.publishers,
-            ingress_bytes=self._server.totals.bytes_in,
+            ingress_bytes=self._services.registry.bytes_in,
             egress_bytes=self._flusher.totals.bytes_out,
             directory_ok=self._leases.directory_ok,
             streams=loads,

@@ -6,7 +6,7 @@ from common.cluster.records import Claim
 from common.config.model import PublisherPolicy
 from common.errors import StreamTaken
 from common.ids import StreamKey
-from common.net.session import Session
+from common.net.link import Link
 from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import Message
 from common.stream.ingest import StreamFeed
@@ -19,7 +19,7 @@ class PublishSession:
 
     def __init__(
         self,
-        session: Session,
+        link: Link,
         stream_id: int,
         claim: Claim,
         policy: PublisherPolicy,
@@ -28,13 +28,13 @@ class PublishSession:
         hub: Hub,
         limits: RtmpLimits,
     ) -> None:
-        self._session = session
+        self._link = link
         self._stream_id = stream_id
         self._claim = claim
         self._leases = leases
         self._hub = hub
         self._limits = limits
-        self._log = session.log.bind(stream=claim.stream)
+        self._log = link.log.bind(stream=claim.stream)
         self._held: HeldStream | None = None
         self._lease: Lease | None = None
         self._feed: StreamFeed | None = None
@@ -68,8 +68,8 @@ class PublishSession:
         if self._over:
             return
         description = f"{self.key}: {_EVICTIONS.get(reason, reason)}"
-        self._session.core.end_publish(self._stream_id, "NetStream.Publish.BadName", description)
-        self._session.connection.close(reason, description)
+        self._link.core.end_publish(self._stream_id, "NetStream.Publish.BadName", description)
+        self._link.close(reason, description)
 
     def codecs(self) -> tuple[str, ...]:
         """Return the stream's codecs, for its route."""
@@ -88,19 +88,19 @@ class PublishSession:
             return
         self._held = self._hub.begin(self)
         self._feed = StreamFeed(self._held.live, self._held.timeline, self._limits)
-        if not self._session.core.accept_publish(self._stream_id):
+        if not self._link.core.accept_publish(self._stream_id):
             self.stop("cancelled")
             return
-        self._session.connection.pump()
+        self._link.pump()
         self._log.info("publisher accepted", encoder=self._claim.encoder, epoch=self._lease.epoch)
 
     def _refuse(self, error: StreamTaken) -> None:
         self._over = True
         self._log.info("publisher refused", reason="stream_taken", holder=error.holder)
-        self._session.core.reject_publish(
+        self._link.core.reject_publish(
             self._stream_id, "NetStream.Publish.BadName", f"{self.key} is already published"
         )
-        self._session.connection.pump()
+        self._link.pump()
 
 
 _EVICTIONS = {

@@ -7,8 +7,7 @@ from common.cluster.records import Claim
 from common.config.model import PublisherPolicy
 from common.errors import StreamNameError, StreamNotFound
 from common.ids import OwnerId, StreamKey
-from common.net.roles import PlayOrder, Publishing
-from common.net.session import Session
+from common.net.roles import Encoder, PlayOrder, Publishing
 from common.rtmp.events import PublishRequested
 from common.stream.live import LiveStream
 from common.supervisor.app import WorkerContext
@@ -28,18 +27,20 @@ class OriginRole:
         self._clock = clock
         self._limits = context.settings.rtmp.limits()
 
-    def publish(self, session: Session, request: PublishRequested) -> Publishing | None:
+    def publish(self, encoder: Encoder, request: PublishRequested) -> Publishing | None:
         """Begin a publish session."""
         try:
-            name = session.stream_name(request.name)
+            name = encoder.stream_name(request.name)
         except StreamNameError as error:
-            session.log.warning("publisher refused", reason=str(error))
-            session.core.reject_publish(request.stream_id, "NetStream.Publish.BadName", str(error))
+            encoder.link.log.warning("publisher refused", reason=str(error))
+            encoder.link.core.reject_publish(
+                request.stream_id, "NetStream.Publish.BadName", str(error)
+            )
             return None
         return PublishSession(
-            session,
+            encoder.link,
             request.stream_id,
-            self._new_claim(name.key, session),
+            self._new_claim(name.key, encoder),
             self._policy(name.app),
             leases=self._leases,
             hub=self._hub,
@@ -62,7 +63,7 @@ class OriginRole:
         publish = self._context.settings.publish
         return publish.app_policies.get(app, publish.policy)
 
-    def _new_claim(self, stream: StreamKey, session: Session) -> Claim:
+    def _new_claim(self, stream: StreamKey, encoder: Encoder) -> Claim:
         context = self._context
         return Claim(
             stream=stream,
@@ -70,6 +71,6 @@ class OriginRole:
             node=context.node,
             address=self.relay_address,
             started_at=self._clock.wall(),
-            client=session.connection.peer,
-            encoder=session.encoder,
+            client=encoder.link.peer,
+            encoder=encoder.software,
         )

@@ -106,8 +106,8 @@ class RtmpSettings(Section):
     """Address that encoders (origin) or players (edge) connect to. Port 0: any free port."""
     chunk_size: int = Field(default=65_536, ge=128, le=0xFFFFFF)
     """Chunk size that we send with; large, so that most messages are one chunk."""
-    max_connections: int = Field(default=20_000, ge=1)
-    """Connections per worker; one more is refused. Capped below the file descriptor limit."""
+    max_connections: int = Field(default=0, ge=0)
+    """Connections per worker; one more is refused. 0: as many as file descriptors allow."""
     backlog: int = Field(default=4096, ge=1, le=65_535)
     """Connections that may wait to be accepted, per worker."""
     handshake_timeout_s: Seconds = _RTMP.handshake_timeout_s
@@ -253,7 +253,7 @@ class FanoutSettings(Section):
     """… and likewise by bytes."""
     kick_after_s: Seconds = 10.0
     """A viewer that cannot catch up for so long is disconnected."""
-    unsent_bytes: int = Field(default=256 * 1024, ge=16_384)
+    unsent_bytes: int = Field(default=64 * 1024, ge=16_384)
     """What the kernel may hold unsent per viewer (TCP_NOTSENT_LOWAT); the rest is shared."""
 
 

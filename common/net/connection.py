@@ -8,17 +8,16 @@ knows the protocol; the session knows what the client wants.
 import asyncio
 import os
 import socket
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
-from common.logs import get_log
+from common.logs import Log, get_log
+from common.metrics import CONNECTIONS_REFUSED
 from common.net.deadlines import NEVER
+from common.net.services import Services
+from common.net.session import Session
 from common.rtmp.events import Closed
 from common.rtmp.message import Message
 from common.rtmp.server import ServerConnection
-
-if TYPE_CHECKING:
-    from common.net.server import RtmpServer
-    from common.net.session import Session
 
 LINGER_S: Final = 1.0
 """After an error the peer's bytes are read and dropped for so long: closing a socket with unread
@@ -40,74 +39,89 @@ class RtmpConnection(asyncio.Protocol):
         "_closing",
         "_lingered",
         "_lost",
-        "_server",
+        "_services",
+        "_session",
+        "_session_id",
         "_sibling",
         "congested",
         "core",
         "peer",
-        "session",
         "transport",
+        "watch_id",
         "watched_at",
     )
 
+    core: ServerConnection
     transport: asyncio.Transport
+    _session: Session
 
-    def __init__(self, server: "RtmpServer", sibling: bool = False) -> None:
-        self._server = server
+    def __init__(self, services: Services, *, sibling: bool = False) -> None:
+        self._services = services
         self._sibling = sibling
+        self._session_id = services.registry.new_session_id()
         self._closing = False
         self.congested = False
         self._lost = False
         self._lingered = 0
         self.watched_at = NEVER
+        self.watch_id = 0
         self.peer = ""
-        self.core: ServerConnection
-        self.session: Session
+
+    @property
+    def log(self) -> Log:
+        """A logger that names the client and its session."""
+        return _log.bind(peer=self.peer, session=self._session_id)
+
+    @property
+    def kind(self) -> str:
+        """What the client is: publisher, player, relay, sibling or client."""
+        return self._session.kind
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; or refuse at once when the worker is full or going."""
         # A cast, not a check: uvloop's transports are not registered as asyncio's.
         self.transport = cast("asyncio.Transport", transport)
         self.peer = _peer_name(self.transport)
-        now = self._server.now()
+        services = self._services
         self.core = ServerConnection(
-            self._server.limits,
-            now=now,
-            chunk_size=self._server.chunk_size,
+            services.limits,
+            now=services.now(),
+            chunk_size=services.chunk_size,
             random_bytes=os.urandom,
         )
-        self.session = self._server.session_for(self, self._sibling)
-        if refusal := self._server.admit(self):
+        self._session = Session(self, services, sibling=self._sibling)
+        if refusal := services.registry.admit(self):
             _log.limited(refusal).warning("connection refused", peer=self.peer, reason=refusal)
+            CONNECTIONS_REFUSED.inc(refusal)
             self._closing = True
             self.transport.abort()
             return
         # Report every unsent byte: the fan-out sorts out slow viewers by these callbacks.
         self.transport.set_write_buffer_limits(high=0)
-        _bound_kernel_backlog(self.transport, self._server.unsent_bytes)
-        self._server.deadlines.watch(self, self.core.next_deadline())
+        _bound_kernel_backlog(self.transport, services.unsent_bytes)
+        services.deadlines.watch(self, self.core.next_deadline())
 
     def data_received(self, data: bytes) -> None:
         """Feed the core with what has come."""
-        self._server.totals.bytes_in += len(data)
+        self._services.registry.bytes_in += len(data)
         if self._closing:
             self._lingered += len(data)
             if self._lingered > MAX_LINGER_BYTES:
                 self.transport.abort()
             return
-        self.core.receive_data(data, self._server.now())
+        self.core.receive_data(data, self._services.now())
         self.pump()
         if self.congested and not self._closing:
             unread = self.transport.get_write_buffer_size()
             # The fan-out sees to viewers, but not to the replies of one that is paused.
-            most = self._server.viewer_bytes if self.session.plays else MAX_UNREAD_REPLIES
+            most = self._services.viewer_bytes if self._session.plays else MAX_UNREAD_REPLIES
             if unread > most:
                 self.abort("replies_unread")
 
     def eof_received(self) -> bool:
         """Note the end of input; the transport closes itself after this."""
         if not self._closing:
-            self.core.receive_eof(self._server.now())
+            self.core.receive_eof(self._services.now())
             self.pump()
         return False
 
@@ -115,19 +129,23 @@ class RtmpConnection(asyncio.Protocol):
         """Give everything back."""
         self._lost = True
         self._closing = True
-        self._server.forget(self)
+        self._services.registry.forget(self)
+        self._services.deadlines.forget(self)
         reason = "reset" if isinstance(exc, ConnectionError) else "closed"
-        self.session.connection_lost(reason)
+        self._session.connection_lost(reason)
+        # Nobody asks for these any more, and they hold us: without the circle a connection's
+        # memory is free at once, not at the next full collection.
+        del self._session, self.transport
 
     def pause_writing(self) -> None:
         """Tell the session's viewers that the peer does not take what it is sent."""
         self.congested = True
-        self.session.congestion(True)
+        self._session.congestion(True)
 
     def resume_writing(self) -> None:
         """Tell them that it does again."""
         self.congested = False
-        self.session.congestion(False)
+        self._session.congestion(False)
 
     def check_deadline(self, now: float) -> float | None:
         """Let the core act on a deadline."""
@@ -143,7 +161,7 @@ class RtmpConnection(asyncio.Protocol):
         Must be called after each call of a method of the core.
         """
         core = self.core
-        session = self.session
+        session = self._session
         closed: Closed | None = None
         changed = False
         while events := core.events():
@@ -161,7 +179,7 @@ class RtmpConnection(asyncio.Protocol):
         if closed is not None:
             self._end(closed)
         elif changed:  # a state was entered that may have an earlier deadline
-            self._server.deadlines.watch(self, core.next_deadline())
+            self._services.deadlines.watch(self, core.next_deadline())
 
     def write(self, data: bytes) -> None:
         """Send ``data``, unless the connection is over."""
@@ -184,7 +202,7 @@ class RtmpConnection(asyncio.Protocol):
 
     def _end(self, closed: Closed) -> None:
         self._closing = True
-        self.session.closed(closed)
+        self._session.closed(closed)
         if self._lost or self.transport.is_closing():
             return
         if closed.reason == "eof":
@@ -192,7 +210,7 @@ class RtmpConnection(asyncio.Protocol):
             return
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._server.loop.call_later(LINGER_S, self._close_transport)
+        self._services.loop.call_later(LINGER_S, self._close_transport)
 
     def _close_transport(self) -> None:
         if not self._lost:

@@ -11,7 +11,7 @@ from common import metrics
 from common.cluster.records import StreamLoad
 from common.ids import StreamKey
 from common.metrics import CounterFeed
-from common.net.server import RtmpServer
+from common.net.services import Services
 from common.stream.flusher import Flusher
 from common.stream.live import LiveStream
 from common.stream.viewer import ViewerKind
@@ -24,13 +24,13 @@ class Meters:
 
     def __init__(
         self,
-        server: RtmpServer,
+        services: Services,
         flusher: Flusher,
         streams: Callable[[], Iterable[LiveStream]],
         ingress_bytes: Callable[[], int],
         publishers: Callable[[], int] = lambda: 0,
     ) -> None:
-        self._server = server
+        self._services = services
         self._flusher = flusher
         self._streams = streams
         self._publishers = publishers
@@ -49,7 +49,7 @@ class Meters:
         self._messages_in: Counter[str] = Counter()
         self._seen: dict[StreamKey, tuple[int, int, int, int]] = {}
         self._loads: dict[StreamKey, StreamLoad] = {}
-        self._measured_at = server.now()
+        self._measured_at = services.now()
 
     @property
     def loads(self) -> dict[StreamKey, StreamLoad]:
@@ -66,7 +66,7 @@ class Meters:
 
     def measure(self) -> None:
         """Take all figures now."""
-        now = self._server.now()
+        now = self._services.now()
         elapsed = max(now - self._measured_at, 0.001)
         self._measured_at = now
         streams = list(self._streams())
@@ -75,7 +75,7 @@ class Meters:
         self._measure_traffic()
         metrics.STREAMS.set(len(streams))
         metrics.PUBLISHERS.set(self._publishers())
-        metrics.CONNECTIONS.set(len(self._server.connections))
+        metrics.CONNECTIONS.set(len(self._services.registry))
 
     def _measure_streams(self, streams: list[LiveStream], elapsed: float) -> None:
         seen: dict[StreamKey, tuple[int, int, int, int]] = {}

@@ -1,18 +1,16 @@
 """One play of a session: from the request to the last byte."""
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from common.errors import HeadwaterError, StreamNotFound
 from common.metrics import FIRST_FRAME
+from common.net.link import Link
 from common.net.roles import PlayOrder
+from common.net.services import Services
 from common.rtmp.events import PlayRequested, TrackChanged
-from common.stream.live import LiveStream
 from common.stream.blocks import OutputSpec
+from common.stream.live import LiveStream
 from common.stream.viewer import Viewer
-
-if TYPE_CHECKING:
-    from common.net.session import Session
 
 
 class Playback:
@@ -21,8 +19,10 @@ class Playback:
     __slots__ = (
         "_asked_at",
         "_audio",
+        "_link",
+        "_order",
         "_paused",
-        "_session",
+        "_services",
         "_source",
         "_stream",
         "_stream_id",
@@ -31,29 +31,32 @@ class Playback:
         "viewer",
     )
 
-    def __init__(self, session: "Session", request: PlayRequested, order: PlayOrder) -> None:
-        self._session = session
+    def __init__(
+        self, link: Link, services: Services, request: PlayRequested, order: PlayOrder
+    ) -> None:
+        self._link = link
+        self._services = services
+        self._order = order
         self._stream_id = request.stream_id
-        self._audio = session.core.wants_audio  # it may have switched one off before `play`
-        self._video = session.core.wants_video
+        self._audio = link.core.wants_audio  # it may have switched one off before `play`
+        self._video = link.core.wants_video
         self._paused = False
         self._stream: LiveStream | None = None
         self._task: asyncio.Task[None] | None = None
         self._source = "cached"
-        self._asked_at = session.server.now()
-        self.viewer = Viewer(session.connection.transport, order.kind, self)
+        self._asked_at = services.now()
+        self.viewer = Viewer(link.transport, order.kind, self)
         # What was played before may be unsent yet, and nobody tells that a second time.
-        self.viewer.congested = session.connection.congested
+        self.viewer.congested = link.congested
 
-    def begin(self, order: PlayOrder) -> None:
+    def begin(self) -> None:
         """Start at once if the stream is here, else as soon as it has been got hold of."""
-        server = self._session.server
-        stream = server.role.find(order)
+        stream = self._services.role.find(self._order)
         if stream is not None:
             self._begin(stream)
         else:
             self._source = "pulled"
-            self._task = server.loop.create_task(self._wait(order))
+            self._task = self._services.loop.create_task(self._wait())
 
     def congestion(self, congested: bool) -> None:
         """Pass on that the transport holds unsent bytes, or no longer does."""
@@ -93,55 +96,54 @@ class Playback:
         if self._stream is not None:
             stream, self._stream = self._stream, None
             stream.detach(self.viewer)
-            self._session.server.role.viewer_left(stream)
+            self._services.role.viewer_left(stream)
 
     def viewer_started(self, viewer: Viewer) -> None:
         """Measure how long the first picture took."""
-        now = self._session.server.now()
+        now = self._services.now()
         FIRST_FRAME.labels(source=self._source).observe(now - self._asked_at)
 
     def viewer_kicked(self, viewer: Viewer, reason: str) -> None:
         """End the connection without another byte: its buffer is full."""
-        self._session.log.info("viewer disconnected", reason=reason)
-        self._session.connection.abort(reason)
+        self._link.log.info("viewer disconnected", reason=reason)
+        self._link.abort(reason)
 
     def viewer_ended(self, viewer: Viewer, reason: str) -> None:
         """Say that the stream is over, and close."""
-        self._session.core.end_play(self._stream_id)
-        self._session.connection.close(reason)
+        self._link.core.end_play(self._stream_id)
+        self._link.close(reason)
 
-    async def _wait(self, order: PlayOrder) -> None:
+    async def _wait(self) -> None:
         try:
-            stream = await self._session.server.role.acquire(order)
+            stream = await self._services.role.acquire(self._order)
         except StreamNotFound as error:
             self._refuse("NetStream.Play.StreamNotFound", str(error))
         except HeadwaterError as error:
             self._refuse("NetStream.Play.Failed", str(error))
         else:
             self._begin(stream)
-            self._session.connection.pump()
+            self._link.pump()
         self._task = None
 
     def _refuse(self, code: str, description: str) -> None:
-        self._session.log.info("play refused", code=code, reason=description)
-        self._session.core.reject_play(self._stream_id, code, description)
-        self._session.connection.pump()
+        self._link.log.info("play refused", code=code, reason=description)
+        self._link.core.reject_play(self._stream_id, code, description)
+        self._link.pump()
 
     def _begin(self, stream: LiveStream) -> None:
-        if not self._session.core.accept_play(self._stream_id):
+        if not self._link.core.accept_play(self._stream_id):
             return  # stopped while we were looking
         # The answers must be on the wire before the first media byte.
-        if output := self._session.core.data_to_send():
-            self._session.connection.write(output)
+        if output := self._link.core.data_to_send():
+            self._link.write(output)
         self._stream = stream
         self._attach(stream)
 
     def _attach(self, stream: LiveStream, *, resume: bool = False) -> None:
-        server = self._session.server
         spec = OutputSpec(
             stream_id=self._stream_id,
             audio=self._audio,
             video=self._video,
-            chunk_size=server.chunk_size,
+            chunk_size=self._services.chunk_size,
         )
-        stream.attach(self.viewer, spec, server.now(), resume=resume)
+        stream.attach(self.viewer, spec, self._services.now(), resume=resume)

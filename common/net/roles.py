@@ -1,17 +1,15 @@
 """What a role (origin, edge) answers when a client asks to publish or to play."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from common.net.hello import RelayHello
+from common.net.link import Link
+from common.rtmp.events import PublishRequested
 from common.rtmp.message import Message
 from common.stream.live import LiveStream
 from common.stream.viewer import ViewerKind
 from common.streamkey import StreamName
-
-if TYPE_CHECKING:
-    from common.net.session import Session
-    from common.rtmp.events import PublishRequested
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +19,17 @@ class PlayOrder:
     name: StreamName
     kind: ViewerKind
     hello: RelayHello | None = None
+
+
+class Encoder(Protocol):
+    """A client that wants to publish, as the role sees it."""
+
+    link: Link
+    software: str  # its flashVer
+
+    def stream_name(self, name: str) -> StreamName:
+        """Return the stream that the client means; raises StreamNameError."""
+        ...
 
 
 class Publishing(Protocol):
@@ -38,7 +47,7 @@ class Publishing(Protocol):
 class Role(Protocol):
     """The part of a node that differs between origin and edge."""
 
-    def publish(self, session: "Session", request: "PublishRequested") -> Publishing | None:
+    def publish(self, encoder: Encoder, request: PublishRequested) -> Publishing | None:
         """Begin a publish session; None when it was refused (and answered) at once."""
         ...
 

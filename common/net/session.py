@@ -1,13 +1,12 @@
 """What one client asks for on its connection, and who answers."""
 
-from typing import TYPE_CHECKING
-
 from common.errors import StreamNameError, UsageError
-from common.logs import Log, get_log
 from common.metrics import DISCONNECTS
 from common.net.hello import RelayHello, parse_hello
+from common.net.link import Link
 from common.net.playback import Playback
 from common.net.roles import PlayOrder, Publishing
+from common.net.services import Services
 from common.rtmp.events import (
     Closed,
     ConnectRequested,
@@ -23,13 +22,6 @@ from common.rtmp.message import Message
 from common.stream.viewer import ViewerKind
 from common.streamkey import StreamName, resolve
 
-if TYPE_CHECKING:
-    from common.net.connection import RtmpConnection
-    from common.net.server import RtmpServer
-    from common.rtmp.server import ServerConnection
-
-_log = get_log("session")
-
 
 class Session:
     """A connected client: publishes one stream or plays one, or neither yet."""
@@ -40,20 +32,18 @@ class Session:
         "_hello",
         "_playback",
         "_publishing",
+        "_services",
+        "_sibling",
         "_tc_url",
-        "connection",
-        "encoder",
-        "id",
-        "server",
-        "sibling",
+        "link",
+        "software",
     )
 
-    def __init__(self, connection: "RtmpConnection", server: "RtmpServer", sibling: bool) -> None:
-        self.connection = connection
-        self.server = server
-        self.id = server.next_session_id()
-        self.sibling = sibling
-        self.encoder = ""
+    def __init__(self, link: Link, services: Services, *, sibling: bool) -> None:
+        self.link = link
+        self.software = ""  # what the client says it is: its flashVer
+        self._services = services
+        self._sibling = sibling
         self._app = ""
         self._tc_url = ""
         self._hello: RelayHello | None = None
@@ -62,23 +52,13 @@ class Session:
         self._ended = False
 
     @property
-    def core(self) -> "ServerConnection":
-        """The protocol core of the connection."""
-        return self.connection.core
-
-    @property
-    def log(self) -> Log:
-        """A logger that names the client and its session."""
-        return _log.bind(peer=self.connection.peer, session=self.id)
-
-    @property
     def plays(self) -> bool:
         """Whether the client plays, or has asked to."""
         return self._playback is not None
 
     @property
     def kind(self) -> str:
-        """What the client is, for metrics: publisher, player, relay, sibling or client."""
+        """What the client is: publisher, player, relay, sibling or client."""
         if self._publishing is not None:
             return "publisher"
         return self._viewer_kind().value if self._playback else "client"
@@ -101,7 +81,7 @@ class Session:
             case ConnectRequested():
                 self._connect(event)
             case PublishRequested():
-                self._publishing = self.server.role.publish(self, event)
+                self._publishing = self._services.role.publish(self, event)
             case PublishStopped():
                 self._stop_publishing("unpublished")
             case PlayRequested():
@@ -119,7 +99,7 @@ class Session:
 
     def stream_name(self, name: str) -> StreamName:
         """Return the stream that the client means; raises StreamNameError."""
-        return resolve(self._app, name, self._tc_url, self.server.vhosts)
+        return resolve(self._app, name, self._tc_url, self._services.vhosts)
 
     def closed(self, closed: Closed) -> None:
         """Note the end as the protocol sees it: the reason for metrics and the log."""
@@ -132,21 +112,21 @@ class Session:
     def _connect(self, event: ConnectRequested) -> None:
         self._app = event.app
         self._tc_url = event.tc_url
-        self.encoder = event.flash_ver[:128]
+        self.software = event.flash_ver[:128]
         self._hello = parse_hello(event.properties)
-        node = self.server.node
+        node = self._services.node
         # A sibling's stream has come through this very node, of course.
-        if self._hello is not None and node in self._hello.hops and not self.sibling:
+        if self._hello is not None and node in self._hello.hops and not self._sibling:
             hops = " -> ".join((*self._hello.hops, node))
-            self.log.limited("relay_loop").error(
+            self.link.log.limited("relay_loop").error(
                 "relay refused: it would go round in a loop", hops=hops
             )
-            self.core.reject_connect("NetConnection.Connect.Rejected", f"relay loop: {hops}")
+            self.link.core.reject_connect("NetConnection.Connect.Rejected", f"relay loop: {hops}")
         else:
-            self.core.accept_connect()
+            self.link.core.accept_connect()
 
     def _viewer_kind(self) -> ViewerKind:
-        if self.sibling:
+        if self._sibling:
             return ViewerKind.SIBLING
         return ViewerKind.PLAYER if self._hello is None else ViewerKind.RELAY
 
@@ -154,13 +134,13 @@ class Session:
         try:
             name = self.stream_name(event.name)
         except StreamNameError as error:
-            self.core.reject_play(event.stream_id, "NetStream.Play.StreamNotFound", str(error))
+            self.link.core.reject_play(event.stream_id, "NetStream.Play.StreamNotFound", str(error))
             return
         order = PlayOrder(name=name, kind=self._viewer_kind(), hello=self._hello)
         self._stop_playing()
         # Begun after it is known here: its first block may meet a congested transport.
-        self._playback = Playback(self, event, order)
-        self._playback.begin(order)
+        self._playback = Playback(self.link, self._services, event, order)
+        self._playback.begin()
 
     def _stop_playing(self) -> None:
         playback, self._playback = self._playback, None
@@ -179,7 +159,7 @@ class Session:
         kind = self.kind
         DISCONNECTS.inc(reason, kind=kind)
         if reason not in ("eof", "closed"):
-            self.log.limited(f"closed_{reason}").info(
+            self.link.log.limited(f"closed_{reason}").info(
                 "connection closed", kind=kind, reason=reason, detail=detail
             )
         self._stop_publishing(reason)

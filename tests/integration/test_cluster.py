@@ -192,7 +192,7 @@ async def test_publisher_that_is_gone_before_it_is_accepted_leaves_no_route(
         opening = [asyncio.ensure_future(open_publisher(nodes.a.url())) for _ in range(20)]
         for _ in range(30):
             await asyncio.sleep(0)
-            for connection in list(nodes.a.app._server.connections):
+            for connection in list(nodes.a.app._services.registry.connections):
                 connection.abort("gone")
         for each in opening:
             with suppress(Exception):
@@ -233,8 +233,8 @@ async def test_nothing_stops_when_redis_is_killed(redis: RedisServer) -> None:
         async with watching(nodes.edge.url()) as late:  # a stream that the edge has
             await late.until_more(20)
         # One that it knows, and does not have any more.
-        for connection in list(nodes.a.app._server.connections):
-            if connection.session.kind == "relay":
+        for connection in list(nodes.a.app._services.registry.connections):
+            if connection.kind == "relay":
                 connection.abort("cut")
         await watcher.until_more(20)
         # And one that comes now.

@@ -5,15 +5,16 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from common.config.model import Settings
 from common.errors import StreamNotFound
 from common.ids import NodeId, StreamKey
 from common.media.packet import Packet, Role
-from common.net.roles import PlayOrder, Publishing
+from common.net.connection import RtmpConnection
+from common.net.roles import Encoder, PlayOrder, Publishing
 from common.net.server import RtmpServer
-from common.net.session import Session
+from common.net.services import Services
 from common.rtmp.chunk_reader import ChunkReader
 from common.rtmp.command import decode_command
 from common.rtmp.events import PublishRequested
@@ -55,9 +56,9 @@ class SimpleRole:
         self.publishing: list[KeptPublishing] = []
         self.left = 0
 
-    def publish(self, session: Session, request: PublishRequested) -> Publishing | None:
+    def publish(self, encoder: Encoder, request: PublishRequested) -> Publishing | None:
         """Accepts everybody."""
-        session.core.accept_publish(request.stream_id)
+        encoder.link.core.accept_publish(request.stream_id)
         self.publishing.append(KeptPublishing())
         return self.publishing[-1]
 
@@ -85,7 +86,8 @@ class Node:
         self.settings = settings
         self.role = SimpleRole()
         self.flusher = Flusher(settings.fanout, loop)
-        self.server = RtmpServer(settings, self.role, NODE, loop)
+        self.services = Services.of(settings, self.role, NODE, loop)
+        self.server = RtmpServer(self.services, settings.rtmp.backlog)
         self.stream = self.new_stream(STREAM)
         self.role.streams[STREAM] = self.stream
         self.port = 0
@@ -106,6 +108,11 @@ class Node:
         self.push(Role.VIDEO_HEADER, b"VH1")
         self.push(Role.KEYFRAME, b"K1")
 
+    @property
+    def connections(self) -> list[RtmpConnection]:
+        """The connections that are open."""
+        return cast("list[RtmpConnection]", list(self.services.registry.connections))
+
     async def until_viewers(self, count: int) -> None:
         """Waits until so many watch."""
         await until(lambda: len(self.stream.viewers) == count)
@@ -120,7 +127,7 @@ async def running_node(**sections: object) -> AsyncIterator[Node]:
         yield node
     finally:
         await node.server.stop()
-        await until(lambda: not node.server.connections)
+        await until(lambda: not node.connections)
 
 
 class NetClient:

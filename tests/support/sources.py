@@ -11,9 +11,10 @@ from common.ids import NodeId, StreamKey
 from common.local.redis_server import HOST
 from common.media.flv_file import FlvTag
 from common.media.timeline import Timeline
-from common.net.roles import PlayOrder, Publishing
+from common.net.registry import Abortable
+from common.net.roles import Encoder, PlayOrder, Publishing
 from common.net.server import RtmpServer
-from common.net.session import Session
+from common.net.services import Services
 from common.rtmp.chunk_reader import ChunkReader
 from common.rtmp.events import PublishRequested
 from common.rtmp.message import Message
@@ -36,9 +37,15 @@ class Source:
         self.address = ""
         self.orders: list[PlayOrder] = []
         self.streams: dict[StreamKey, LiveStream] = {}
-        self.server = RtmpServer(settings, self, NodeId(node), loop)
+        self._services = Services.of(settings, self, NodeId(node), loop)
+        self.server = RtmpServer(self._services, settings.rtmp.backlog)
         self._flusher = Flusher(settings.fanout, loop)
         self._feeds: dict[StreamKey, StreamFeed] = {}
+
+    @property
+    def connections(self) -> list[Abortable]:
+        """The connections that are open."""
+        return list(self._services.registry.connections)
 
     @property
     def relays(self) -> int:
@@ -69,9 +76,9 @@ class Source:
 
     # What a role is asked.
 
-    def publish(self, session: Session, request: PublishRequested) -> Publishing | None:
+    def publish(self, encoder: Encoder, request: PublishRequested) -> Publishing | None:
         """Refuse: tests use `send`."""
-        session.core.reject_publish(request.stream_id, "NetStream.Publish.Denied", "")
+        encoder.link.core.reject_publish(request.stream_id, "NetStream.Publish.Denied", "")
         return None
 
     def find(self, order: PlayOrder) -> LiveStream | None:

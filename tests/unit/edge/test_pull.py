@@ -60,7 +60,7 @@ async def test_source_that_sends_data_only_does_not_keep_viewers_waiting_for_eve
             source.send_tags([FlvTag(MessageType.DATA_AMF0, 0, data)])
             if source.relays:
                 await asyncio.sleep(0.01)
-                for connection in list(source.server.connections):
+                for connection in source.connections:
                     connection.abort("gone")
             await asyncio.sleep(0.001)
 
@@ -75,7 +75,7 @@ async def test_same_publish_session_goes_on_without_duplicates_and_without_a_key
     edge: Edge,
 ) -> None:
     source, recorder = await streaming(edge)
-    for connection in list(source.server.connections):
+    for connection in source.connections:
         connection.abort("cut")
     await until(lambda: not source.relays)
     await until(lambda: source.relays == 1)
@@ -113,7 +113,7 @@ async def test_other_publish_session_goes_on_at_a_keyframe_with_time_increasing(
     assert all(before < after for before, after in itertools.pairwise(recorder.times))
     assert not recorder.ended
     # The old relay is closed: its source can go on, and nobody hears it.
-    await until(lambda: not source.server.connections)
+    await until(lambda: not source.connections)
     assert other.relays == 1
 
 
@@ -139,7 +139,7 @@ async def test_route_that_moves_while_connecting_is_followed(edge: Edge) -> None
         await turns(1)
     await edge.claim(other)
     await watching
-    await until(lambda: other.relays == 1 and not source.server.connections)
+    await until(lambda: other.relays == 1 and not source.connections)
 
 
 async def test_missed_announcement_is_repaired_by_a_resync(edge: Edge) -> None:
@@ -205,7 +205,7 @@ async def test_source_that_dies_again_and_again_is_not_hurried(edge: Edge) -> No
     source, _ = await streaming(edge)
     began = asyncio.get_running_loop().time()
     while asyncio.get_running_loop().time() - began < 0.5:
-        for connection in list(source.server.connections):
+        for connection in source.connections:
             if source.relays:
                 connection.abort("gone")
         await asyncio.sleep(0.001)
@@ -218,7 +218,7 @@ async def test_table_that_is_away_keeps_streams_running_and_known_ones_joinable(
 ) -> None:
     source, recorder = await streaming(edge)
     edge.table.go_down()
-    for connection in list(source.server.connections):
+    for connection in source.connections:
         connection.abort("cut")
     await until(lambda: not source.relays)
     await until(lambda: source.relays == 1)

@@ -39,11 +39,11 @@ async def test_stream_goes_to_and_from_a_sibling_while_it_runs(edge: Edge) -> No
     sibling.send("s", 5)
     edge.streams.members_changed(members_owned_by(OTHER))
     await until(ends_with(recorder, "s-4"))
-    await until(lambda: not source.server.connections)
+    await until(lambda: not source.connections)
     edge.streams.members_changed(frozenset({0}))
     source.send("b", 1, first=5)
     await until(ends_with(recorder, "b-5"))
-    await until(lambda: not sibling.server.connections)
+    await until(lambda: not sibling.connections)
     assert all(before < after for before, after in itertools.pairwise(recorder.times))
     assert not recorder.ended
 
@@ -111,7 +111,7 @@ async def test_worker_that_no_sibling_asks_any_more_pulls_no_longer_beside_the_o
     sibling.send("s", 5)
     edge.streams.members_changed(members_owned_by(OTHER))
     await until(ends_with(recorder, "s-4"))
-    await until(lambda: not source.server.connections)
+    await until(lambda: not source.connections)
 
 
 @with_edge(recheck_s=0.05)

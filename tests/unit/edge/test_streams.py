@@ -72,7 +72,7 @@ async def test_pull_lingers_after_its_last_viewer_then_ends(edge: Edge) -> None:
     await turns()
     assert source.relays == 1
     await until(lambda: not edge.streams._running)
-    await until(lambda: not source.server.connections)
+    await until(lambda: not source.connections)
 
 
 async def test_viewer_that_returns_within_the_linger_finds_the_stream_and_it_lingers_anew(

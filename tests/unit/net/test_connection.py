@@ -93,9 +93,9 @@ async def test_a_client_that_floods_after_the_end_is_cut_off(
     monkeypatch.setattr("common.net.connection.LINGER_S", 60.0)
     async with running_node() as node, connected(node) as client:
         client.send(b"GET / HTTP/1.1\r\n")
-        await until(lambda: node.server.totals.bytes_in > 0)
+        await until(lambda: node.services.registry.bytes_in > 0)
         client.send(bytes(1_000_000))
-        await until(lambda: not node.server.connections)
+        await until(lambda: not node.connections)
 
 
 async def test_a_peer_that_never_closes_is_closed_after_the_linger(
@@ -104,8 +104,8 @@ async def test_a_peer_that_never_closes_is_closed_after_the_linger(
     monkeypatch.setattr("common.net.connection.LINGER_S", 0.1)
     async with running_node() as node, connected(node) as client:
         client.send(b"GET / HTTP/1.1\r\n")
-        await until(lambda: node.server.totals.bytes_in > 0)
-        await until(lambda: not node.server.connections)
+        await until(lambda: node.services.registry.bytes_in > 0)
+        await until(lambda: not node.connections)
 
 
 async def test_a_client_that_asks_but_never_reads_answers_is_closed(
@@ -113,7 +113,10 @@ async def test_a_client_that_asks_but_never_reads_answers_is_closed(
 ) -> None:
     monkeypatch.setattr("common.net.connection.MAX_UNREAD_REPLIES", 10_000)
     limits: dict[str, object] = {"commands_per_s": 10_000, "command_burst": 100_000}
-    async with running_node(rtmp=limits) as node, connected(node, receive_bytes=2048) as client:
+    async with (
+        running_node(rtmp=limits, fanout={"unsent_bytes": 16_384}) as node,
+        connected(node, receive_bytes=2048) as client,
+    ):
         client.send(C0C1 + C2)
         client.call("connect", 1, PLAY_OBJECT)
         while not reasons(caplog):
@@ -121,7 +124,7 @@ async def test_a_client_that_asks_but_never_reads_answers_is_closed(
                 client.call("getStreamLength", 3, None, "name")
             await asyncio.sleep(0.001)
         assert reasons(caplog) == ["replies_unread"]
-        await until(lambda: not node.server.connections)
+        await until(lambda: not node.connections)
 
 
 # One connection and the others
@@ -185,7 +188,7 @@ async def test_c84_a_client_that_stops_reading_is_skipped_and_kicked_another_get
             sent += 1
             await good.until_media(b"F%06d" % (sent - 1) + bytes(20_000))
             for output in list(node.stream.outputs):
-                output.check_lag(node.server.now())
+                output.check_lag(node.services.now())
         assert node.flusher.totals.skipped_gops == 1
         assert [each[:7] for each in good.media[2:]] == [b"F%06d" % at for at in range(sent)]
         await node.until_viewers(1)
@@ -227,7 +230,7 @@ async def test_a_client_that_plays_again_without_reading_stays_within_bounds() -
         node.push(Role.FRAME, bytes(300_000))
         slow.ask_to_play()
         await node.until_viewers(1)
-        (connection,) = node.server.connections
+        (connection,) = node.connections
         await until(lambda: connection.congested)
         for _ in range(20):
             slow.call("play", 0, None, "name", stream_id=1)
@@ -251,14 +254,14 @@ async def test_more_connections_than_allowed_are_refused(
         node.begin_stream()
         await play(node, first)
         reset(first)
-        await until(lambda: not node.server.connections)
+        await until(lambda: not node.connections)
         async with connected(node) as third:
             await play(node, third)
 
 
 async def test_a_peer_is_named_by_its_address() -> None:
     async with running_node() as node, connected(node) as client:
-        await until(lambda: bool(node.server.connections))
-        (connection,) = node.server.connections
+        await until(lambda: bool(node.connections))
+        (connection,) = node.connections
         own = client.writer.get_extra_info("sockname")
         assert connection.peer == f"{HOST}:{own[1]}"

@@ -12,6 +12,7 @@ from tests.support.fanout import ManualLoop
 class Sleeper:
     def __init__(self, *deadlines: float | None) -> None:
         self.watched_at = NEVER
+        self.watch_id = 0
         self.called: list[float] = []
         self._next = list(deadlines)
 
@@ -90,3 +91,16 @@ def test_the_timer_rests_when_nobody_is_watched(bench: Bench) -> None:
     bench.tick(1)
     bench.tick(1)
     assert bench.timers.next_timer is None
+
+
+def test_who_is_forgotten_is_not_called_and_can_be_watched_again(bench: Bench) -> None:
+    start = bench.clock.now
+    sleeper = Sleeper()
+    bench.deadlines.watch(sleeper, start + 1)
+    bench.deadlines.forget(sleeper)
+    bench.deadlines.forget(sleeper)
+    bench.tick(1)
+    assert sleeper.called == []
+    bench.deadlines.watch(sleeper, start + 2)
+    bench.tick(1)
+    assert sleeper.called == [start + 2]

@@ -1,6 +1,7 @@
 """What a worker measures once a second."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -20,8 +21,8 @@ class Bench:
     def __init__(self, node: Node) -> None:
         self.fanout = Fanout()
         self.streams: list[LiveStream] = [self.fanout.stream]
-        node.server.now = self.fanout.loop.time
-        self.meters = Meters(node.server, self.fanout.flusher, lambda: self.streams, lambda: 0)
+        services = replace(node.services, now=self.fanout.loop.time)
+        self.meters = Meters(services, self.fanout.flusher, lambda: self.streams, lambda: 0)
 
     def second(self) -> None:
         self.fanout.loop.now += 1

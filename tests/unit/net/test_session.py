@@ -114,7 +114,7 @@ async def test_a_client_that_leaves_while_it_waits_is_forgotten(
     client.ask_to_play("other")
     await until(lambda: bool(node.role.orders))
     client.writer.close()
-    await until(lambda: not node.server.connections)
+    await until(lambda: not node.connections)
     stream = node.new_stream(OTHER)
     node.role.coming[OTHER].set_result(stream)
     await asyncio.sleep(0)
@@ -319,7 +319,7 @@ async def test_a_sibling_comes_by_its_own_socket_and_is_no_loop(
         hello = RelayHello(node=NODE, hops=(NODE,))
         client.ask_to_play(**hello.to_properties())
         await client.until_media(b"K1")
-        (connection,) = node.server.connections
+        (connection,) = node.connections
         assert connection.peer == "unix"
         assert list(node.stream.viewers.values()) == [ViewerKind.SIBLING]
 
@@ -346,9 +346,9 @@ async def test_draining_takes_nobody_new_and_waits_for_who_is_here(
 
 
 async def test_draining_ends_at_its_deadline(node: Node, client: NetClient) -> None:
-    await until(lambda: bool(node.server.connections))
+    await until(lambda: bool(node.connections))
     await asyncio.wait_for(node.server.drain(0.05), 10)
-    assert node.server.connections
+    assert node.connections
 
 
 async def test_stopping_closes_everybody_at_once(node: Node, client: NetClient) -> None:
@@ -357,7 +357,7 @@ async def test_stopping_closes_everybody_at_once(node: Node, client: NetClient) 
     await client.until_media(b"K1")
     await node.server.stop()
     await client.read_to_the_end()
-    await until(lambda: not node.server.connections)
+    await until(lambda: not node.connections)
 
 
 async def test_each_connection_is_counted_once_with_what_it_was(
@@ -369,5 +369,5 @@ async def test_each_connection_is_counted_once_with_what_it_was(
     client.ask_to_play()
     await client.until_media(b"K1")
     client.writer.close()
-    await until(lambda: not node.server.connections)
+    await until(lambda: not node.connections)
     assert ended == [("player", "eof")]

@@ -155,7 +155,7 @@ async def test_a_pull_that_is_closed_leaves_in_good_order(node: Node) -> None:
         assert (await pull.outcome()).reason == "left"
         pull.upstream.close()
         await until(lambda: node.role.left == 1)
-        await until(lambda: not node.server.connections)
+        await until(lambda: not node.connections)
 
 
 async def test_nothing_comes_after_a_pull_was_closed_even_of_the_same_read(node: Node) -> None:
@@ -168,7 +168,7 @@ async def test_nothing_comes_after_a_pull_was_closed_even_of_the_same_read(node:
 
         pull.on_media = take_one
         assert (await pull.outcome()).reason == "left"
-        await until(lambda: not node.server.connections)
+        await until(lambda: not node.connections)
         assert len(pull.messages) == 1
 
 

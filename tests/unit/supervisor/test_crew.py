@@ -291,9 +291,10 @@ class CrewMachine(RuleBasedStateMachine):
         crew = self.case.crew
         if crew.phase is not Phase.RUNNING:
             self.ending_since = min(self.ending_since, self.case.now)
+        wanted = crew.phase  # when the orders are given; a kill among them may spend the budget
         for order, index in self.case.orders():
             if order is Order.SPAWN:
-                assert crew.phase is Phase.RUNNING
+                assert wanted is Phase.RUNNING
                 assert index not in self.alive
                 self.alive.add(index)
             else:

@@ -1,0 +1,48 @@
+"""What every connection and session of a worker shares."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from common.config.model import Settings
+from common.ids import NodeId
+from common.net.deadlines import Deadlines
+from common.net.registry import Registry
+from common.net.roles import Role
+from common.rtmp.limits import RtmpLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The worker, as its connections see it."""
+
+    role: Role
+    node: NodeId
+    loop: asyncio.AbstractEventLoop
+    limits: RtmpLimits
+    chunk_size: int
+    unsent_bytes: int  # what the kernel may hold unsent for each connection
+    viewer_bytes: int  # what a viewer may have unsent: a start from the cache, and lag
+    vhosts: frozenset[str]
+    deadlines: Deadlines
+    registry: Registry
+    now: Callable[[], float] = monotonic  # uvloop's own clock stands still within a turn
+
+    @classmethod
+    def of(
+        cls, settings: Settings, role: Role, node: NodeId, loop: asyncio.AbstractEventLoop
+    ) -> "Services":
+        """Return the services that ``settings`` ask for."""
+        return cls(
+            role=role,
+            node=node,
+            loop=loop,
+            limits=settings.rtmp.limits(),
+            chunk_size=settings.rtmp.chunk_size,
+            unsent_bytes=settings.fanout.unsent_bytes,
+            viewer_bytes=settings.gop.max_bytes + 2 * settings.fanout.lag_limit_bytes,
+            vhosts=frozenset(settings.vhosts),
+            deadlines=Deadlines(loop),
+            registry=Registry(settings.rtmp.max_connections),
+        )
