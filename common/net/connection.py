@@ -7,7 +7,6 @@ knows the protocol; the session knows what the client wants.
 
 import asyncio
 import os
-import socket
 from typing import Final, cast
 
 from common.logs import Log, get_log
@@ -45,7 +44,6 @@ class RtmpConnection(asyncio.Protocol):
         "_sibling",
         "congested",
         "core",
-        "peer",
         "transport",
         "watch_id",
         "watched_at",
@@ -65,7 +63,11 @@ class RtmpConnection(asyncio.Protocol):
         self._lingered = 0
         self.watched_at = NEVER
         self.watch_id = 0
-        self.peer = ""
+
+    @property
+    def peer(self) -> str:
+        """The client's address; asked for now and then, so not kept for thousands of viewers."""
+        return "" if self._lost else _peer_name(self.transport)
 
     @property
     def log(self) -> Log:
@@ -81,7 +83,6 @@ class RtmpConnection(asyncio.Protocol):
         """Begin; or refuse at once when the worker is full or going."""
         # A cast, not a check: uvloop's transports are not registered as asyncio's.
         self.transport = cast("asyncio.Transport", transport)
-        self.peer = _peer_name(self.transport)
         services = self._services
         self.core = ServerConnection(
             services.limits,
@@ -98,7 +99,6 @@ class RtmpConnection(asyncio.Protocol):
             return
         # Report every unsent byte: the fan-out sorts out slow viewers by these callbacks.
         self.transport.set_write_buffer_limits(high=0)
-        _bound_kernel_backlog(self.transport, services.unsent_bytes)
         services.deadlines.watch(self, self.core.next_deadline())
 
     def data_received(self, data: bytes) -> None:
@@ -127,12 +127,12 @@ class RtmpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give everything back."""
-        self._lost = True
         self._closing = True
         self._services.registry.forget(self)
         self._services.deadlines.forget(self)
         reason = "reset" if isinstance(exc, ConnectionError) else "closed"
         self._session.connection_lost(reason)
+        self._lost = True
         # Nobody asks for these any more, and they hold us: without the circle a connection's
         # memory is free at once, not at the next full collection.
         del self._session, self.transport
@@ -224,14 +224,3 @@ def _peer_name(transport: asyncio.Transport) -> str:
         host, port = peer[0], peer[1]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return "unix"
-
-
-def _bound_kernel_backlog(transport: asyncio.Transport, unsent_bytes: int) -> None:
-    """Keep what a slow peer has not taken in our blocks, which are shared, not in the kernel's.
-
-    It also makes lag visible: megabytes of socket buffer would hide many seconds of it.
-    """
-    sock = transport.get_extra_info("socket")
-    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS
-    if option is not None and sock is not None and sock.family != socket.AF_UNIX:
-        sock.setsockopt(socket.IPPROTO_TCP, option, unsent_bytes)

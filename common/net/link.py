@@ -12,8 +12,12 @@ class Link(Protocol):
 
     core: ServerConnection
     transport: asyncio.Transport
-    peer: str
     congested: bool
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+        ...
 
     @property
     def log(self) -> Log:

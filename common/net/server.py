@@ -24,6 +24,7 @@ class RtmpServer:
         spreads the connections. Raises OSError.
         """
         sock = _listening_socket(host, port, shared)
+        _bound_kernel_backlog(sock, self._services.unsent_bytes)
         server = await self._services.loop.create_server(
             lambda: RtmpConnection(self._services), sock=sock, backlog=self._backlog
         )
@@ -71,3 +72,14 @@ def _listening_socket(host: str, port: int, shared: bool) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _bound_kernel_backlog(sock: socket.socket, unsent_bytes: int) -> None:
+    """Keep what a slow peer has not taken in our blocks, which are shared, not in the kernel's.
+
+    It also makes lag visible: megabytes of socket buffer would hide many seconds of it. Accepted
+    sockets inherit the option from the one that listens.
+    """
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS
+    if option is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, option, unsent_bytes)

@@ -1,5 +1,7 @@
 """What one client asks for on its connection, and who answers."""
 
+import sys
+
 from common.errors import StreamNameError, UsageError
 from common.metrics import DISCONNECTS
 from common.net.hello import RelayHello, parse_hello
@@ -110,9 +112,10 @@ class Session:
         self._end(reason, "")
 
     def _connect(self, event: ConnectRequested) -> None:
-        self._app = event.app
-        self._tc_url = event.tc_url
-        self.software = event.flash_ver[:128]
+        # Thousands of players send the same two: one copy of each is kept.
+        self._app = sys.intern(event.app)
+        self._tc_url = sys.intern(event.tc_url)
+        self.software = sys.intern(event.flash_ver[:128])
         self._hello = parse_hello(event.properties)
         node = self._services.node
         # A sibling's stream has come through this very node, of course.
