@@ -118,8 +118,12 @@ async def test_a_killed_worker_is_replaced_in_its_slot(journal: Journal) -> None
         assert n.pid(0) != old
         assert n.pid(1) == sibling
         assert n.exits == [WorkerExited(0, old, -signal.SIGKILL, "")]
-        members = [e["slots"] for e in journal.events("members") if e["pid"] == sibling]
-        assert members[-3:] == [[0, 1], [1], [0, 1]]
+
+        def members() -> list[object]:
+            return [e["slots"] for e in journal.events("members") if e["pid"] == sibling]
+
+        # The sibling notes what it was told in its own time.
+        await until(lambda: members()[-3:] == [[0, 1], [1], [0, 1]])
 
 
 SHORT_SILENCE: dict[str, object] = {
