@@ -39,6 +39,7 @@ class EdgeApp:
             self._flusher,
             streams=lambda: self._streams.live,
             ingress_bytes=self._ingress_bytes,
+            directory_ok=lambda: self._locator.directory_ok,
         )
         self._metering: asyncio.Task[None] | None = None
 

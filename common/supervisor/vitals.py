@@ -28,10 +28,9 @@ class VitalsMeter:
 
     async def pause(self, seconds: float) -> None:
         """Sleep, and take note of how much too late the event loop came back."""
-        loop = asyncio.get_running_loop()
-        due = loop.time() + seconds
+        due = time.monotonic() + seconds  # uvloop's own time is in whole milliseconds
         await asyncio.sleep(seconds)
-        self._loop_lag_s = max(loop.time() - due, 0.0)
+        self._loop_lag_s = max(time.monotonic() - due, 0.0)
         LOOP_LAG.observe(self._loop_lag_s)
 
     def measure(self, egress_bytes: int) -> Vitals:

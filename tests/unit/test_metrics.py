@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from common import metrics
@@ -183,3 +184,18 @@ def test_reasons_are_bounded() -> None:
     assert count("reason_0") == 2
     assert count(f"reason_{metrics.MAX_REASONS}") is None
     assert count("other") == 6
+
+
+def test_every_metric_that_is_defined_is_fed() -> None:
+    root = Path(metrics.__file__).parents[1]
+    sources = [
+        path.read_text()
+        for folder in ("common", "origin", "edge")
+        for path in (root / folder).rglob("*.py")
+        if path != Path(metrics.__file__)
+    ]
+    kinds = (Counter, Gauge, Histogram, metrics.ReasonCounter)
+    defined = {name for name, value in vars(metrics).items() if isinstance(value, kinds)}
+    fed = {name for name in defined if any(re.search(rf"\b{name}\b", text) for text in sources)}
+    assert defined - fed == set()
+    assert len(defined) > 20
