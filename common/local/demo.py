@@ -38,10 +38,7 @@ PUBLISH_TIMEOUT_S: Final = 20.0
 """From the start of the encoder to its first frame, on a machine that is busy starting things."""
 
 _LATENCIES: Final = 3600  # two minutes of frames
-_SETTINGS: Final = (
-    "log.level=warning",  # the figures say the rest
-    "rtmp.max_connections=1000",  # no warning where few files may be open
-)
+_SETTINGS: Final = ("log.level=warning",)  # the figures say the rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
