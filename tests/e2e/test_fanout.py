@@ -53,13 +53,20 @@ async def test_viewers_on_every_worker_of_an_edge_cost_the_origin_one_relay(
             metrics = await fetch_metrics(session, origin.admin)
             return metrics.value("headwater_viewers", kind="relay") == 1
 
+        async def one_viewer_in_the_listing() -> bool:
+            status = await fetch_status(session, origin.admin)
+            return bool(status["streams"][stream]["viewers"] == 1)
+
+        async def one_pull_besides_those_from_siblings() -> bool:
+            metrics = await fetch_metrics(session, edge.admin)
+            pulls = metrics.value("headwater_relays", state="streaming")
+            return pulls == 1 + metrics.value("headwater_viewers", kind="sibling")
+
+        # Nodes tell their figures once a second, each in its own time.
         await until(one_relay)
+        await until(one_viewer_in_the_listing)
+        await until(one_pull_besides_those_from_siblings)
         assert all(await viewers_by_worker(session, edge))
-        status = await fetch_status(session, origin.admin)
-        assert status["streams"][stream]["viewers"] == 1
-        metrics = await fetch_metrics(session, edge.admin)
-        pulls = metrics.value("headwater_relays", state="streaming")
-        assert pulls == 1 + metrics.value("headwater_viewers", kind="sibling")
 
 
 async def test_a_new_player_starts_with_metadata_headers_and_a_keyframe(
