@@ -163,7 +163,8 @@ class Pull:
         if route.address == target.address:
             # A new publisher at the same worker: its stream goes on, and so does the relay.
             self._target = Target(target.address, route.epoch)
-            self._fed_epoch = route.epoch
+            if self._session_begun:  # else what fed the stream last was another source
+                self._fed_epoch = route.epoch
         else:
             self._move("route_changed")
 

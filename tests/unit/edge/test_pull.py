@@ -142,6 +142,21 @@ async def test_route_that_moves_while_connecting_is_followed(edge: Edge) -> None
     await until(lambda: other.relays == 1 and not source.connections)
 
 
+async def test_takeover_while_connecting_does_not_pass_for_the_session_that_fed_before(
+    edge: Edge,
+) -> None:
+    _, recorder = await streaming(edge)
+    other = await edge.source()
+    other.send("b", 5)
+    await edge.claim(other)
+    while edge.pull().state is not PullState.CONNECTING:
+        await turns(1)
+    await edge.claim(other)
+    await until(ends_with(recorder, "b-4"))
+    assert recorder.frames == [f"a-{n}" for n in range(5)] + [f"b-{n}" for n in range(5)]
+    assert all(before < after for before, after in itertools.pairwise(recorder.times))
+
+
 async def test_missed_announcement_is_repaired_by_a_resync(edge: Edge) -> None:
     source, recorder = await streaming(edge)
     other = await edge.source()
