@@ -6,7 +6,6 @@ The rights that an ACL user needs for it: the keys ``~<prefix>:*``, the channel
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar, cast
@@ -39,8 +38,9 @@ from common.cluster.redis_scripts import Argument, Call, Script, pipeline
 from common.config.model import LeaseSettings, PublisherPolicy, RedisSettings
 from common.errors import DirectoryUnavailable, RecordError, StreamTaken
 from common.ids import NodeId, StreamKey
+from common.logs import get_log
 
-log = logging.getLogger(__name__)
+_log = get_log("cluster.directory")
 
 _T = TypeVar("_T")
 
@@ -219,7 +219,7 @@ class RedisDirectory:
                     found.append(decode(answer))
             except RecordError as error:
                 name = key if isinstance(key, str) else key.decode(errors="replace")
-                log.warning("%s ignored: %s", name, error)
+                _log.warning("record ignored", key=name, reason=error)
         return found
 
 

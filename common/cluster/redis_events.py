@@ -1,7 +1,6 @@
 """Listening for announcements over a connection of its own."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -13,8 +12,9 @@ from common.cluster.codec import decode_announcement
 from common.cluster.records import ClusterEvent, EventKind
 from common.cluster.redis_connect import AWAY, RedisTarget, reason_of
 from common.errors import RecordError
+from common.logs import get_log
 
-log = logging.getLogger(__name__)
+_log = get_log("cluster.announcements")
 
 BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 2.0
@@ -50,14 +50,15 @@ class RedisEvents:
                 async with aclosing(self._listen_once()) as events:
                     async for event in events:
                         if event.kind is EventKind.RESYNC:
-                            log.info("listening for announcements at %s", self._target.address)
+                            _log.info("listening for announcements", redis=self._target.address)
                             pause_s = BACKOFF_MIN_S
                             heard = True
                         yield event
             except AWAY as error:
                 if heard and not self._closed:  # once per loss, not once per attempt
-                    where, why = self._target.address, reason_of(error)
-                    log.warning("announcements from %s lost: %s", where, why)
+                    _log.warning(
+                        "announcements lost", redis=self._target.address, reason=reason_of(error)
+                    )
                 heard = False
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, BACKOFF_MAX_S)
@@ -107,5 +108,5 @@ def _decode(data: bytes) -> ClusterEvent | None:
     try:
         return decode_announcement(data)
     except RecordError as error:
-        log.warning("announcement ignored: %s", error)
+        _log.warning("announcement ignored", reason=error)
         return None

@@ -17,6 +17,7 @@ from common.config.model import LeaseSettings, PublisherPolicy, RedisSettings
 from common.errors import DirectoryUnavailable
 from common.local.redis_server import HOST, RedisServer
 from tests.support.cluster import STREAM, make_claim
+from tests.support.logged import logged
 from tests.support.redis import redis_settings_for
 from tests.support.wait import until
 
@@ -103,9 +104,9 @@ async def test_a_wrong_password_is_shown_nowhere(caplog: pytest.LogCaptureFixtur
         assert "invalid username-password pair" in said
         async with open_directory(settings) as directory:
             first = asyncio.ensure_future(anext(directory.events()))
-            await until(lambda: "lost" in caplog.text)
+            await until(lambda: "lost" in logged(caplog))
             first.cancel()
-            shown = [said, caplog.text, repr(directory), repr(settings)]
+            shown = [said, logged(caplog), repr(directory), repr(settings)]
     assert not [text for text in shown if SECRET in text]
 
 

@@ -14,6 +14,7 @@ from common.config.model import LeaseSettings, PublisherPolicy, RedisSettings
 from common.ids import StreamKey
 from common.local.redis_server import RedisServer
 from tests.support.cluster import STREAM, make_claim
+from tests.support.logged import logged
 from tests.support.redis import redis_settings_for
 from tests.support.wait import until
 
@@ -105,7 +106,7 @@ async def test_a_connection_that_is_open_but_dead_is_given_up(
     assert await hear(events) == RESYNC
     server.pause()
     resync = asyncio.ensure_future(hear(events))
-    await until(lambda: "silent, even to a ping" in caplog.text)
+    await until(lambda: "silent, even to a ping" in logged(caplog))
     assert not resync.done()
     server.resume()
     assert await resync == RESYNC
@@ -143,7 +144,7 @@ async def test_an_announcement_that_cannot_be_read_is_passed_over(
         await raw_redis.publish(channel, garbage)
     await redis_directory.kick(STREAM)
     assert await hear(events) == KICK
-    assert caplog.text.count("announcement ignored") == 4
+    assert logged(caplog).count("announcement ignored") == 4
     await events.aclose()
 
 
