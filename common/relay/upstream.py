@@ -28,6 +28,7 @@ from common.rtmp.events import (
 )
 from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import Message, MessageType
+from common.streamkey import to_request
 
 PING_INTERVAL_S: Final = 1.0
 """Answers to pings tell a silent publisher, whose origin is alive, from an origin that is gone."""
@@ -202,11 +203,11 @@ async def open_upstream(
     ``on_media``. Raises RelayError when there is no connection within the time.
     """
     loop = asyncio.get_running_loop()
-    app, name, tc_url = _target(stream, str(address))
+    app, name = to_request(stream)
     core = ClientConnection(
         limits,
         mode=Mode.PLAY,
-        tc_url=tc_url,
+        tc_url=f"rtmp://{address}/{app}",
         app=app,
         stream_name=name,
         now=monotonic(),
@@ -229,12 +230,3 @@ async def open_upstream(
     except OSError as error:
         raise RelayError("connect_failed", f"{address}: {error.strerror or error}") from error
     return upstream
-
-
-def _target(stream: StreamKey, host: str) -> tuple[str, str, str]:
-    """Return app, stream name and tcUrl that lead to ``stream`` again at the other end."""
-    path, _, vhost = stream.partition("@")
-    app, _, name = path.partition("/")
-    if vhost:
-        name = f"{name}?vhost={vhost}"
-    return app, name, f"rtmp://{host}/{app}"
