@@ -85,10 +85,6 @@ class Log:
             return _SILENT
         return self.bind(suppressed=suppressed) if suppressed else self
 
-    def enabled_for_debug(self) -> bool:
-        """Say whether debug lines are written: for call sites whose fields cost something."""
-        return self._logger.isEnabledFor(logging.DEBUG)
-
     def debug(self, message: str, /, **fields: object) -> None:
         """Write what only helps to find a bug."""
         self._write(logging.DEBUG, message, fields)

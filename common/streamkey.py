@@ -26,10 +26,6 @@ _PREFIXES: Final = ("mp4:", "flv:", "mp3:", "f4v:")  # ffmpeg and librtmp add th
 _SUFFIXES: Final = (".flv", ".mp4", ".f4v", ".mp3")  # … and strip these, in their own ways
 _VHOST_IN_APP: Final = "...vhost..."  # an old notation of SRS
 _DEFAULT_VHOSTS: Final = frozenset({"__defaultvhost__", "_defaultvhost_"})  # SRS, FMS
-# No class holds the character that it starts at: a peer's text must not cost quadratic time.
-_SECRET: Final = re.compile(r"([?&][^=&?\s]*=)[^&\s]+")
-_BARE_SECRET: Final = re.compile(r"\?[^=&?\s]+(?=$|[?&\s])")
-_USER_INFO: Final = re.compile(r"(://)[^/@\s?]+@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,17 +71,6 @@ def to_request(key: StreamKey) -> tuple[str, str]:
     path, _, vhost = key.partition("@")
     app, _, name = path.partition("/")
     return app, f"{name}?vhost={vhost}" if vhost else name
-
-
-def redact_query(text: str) -> str:
-    """Return ``text`` for logs: without the values of query strings, where tokens stand.
-
-    Works on URLs, app and stream names, and on sentences that hold them. User and password of a
-    URL go as well.
-    """
-    text = _SECRET.sub(r"\1***", text)
-    text = _BARE_SECRET.sub("?***", text)
-    return _USER_INFO.sub(r"\1***@", text)
 
 
 def _components(app_path: str, name_path: str) -> list[str]:

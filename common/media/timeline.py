@@ -37,7 +37,6 @@ FORWARD_JUMP_MS: Final = 30_000
 SAME_CLOCK_MS: Final = 5_000
 """Tracks of one clock are no further apart, even where video starts late (Dahua: 2 s)."""
 
-_WRAP: Final = 1 << 32
 _HALF: Final = 1 << 31
 
 _CODED: Final = frozenset({Role.KEYFRAME, Role.FRAME, Role.AUDIO})

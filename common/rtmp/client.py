@@ -158,10 +158,6 @@ class ClientConnection(Connection[ClientEvent]):
             timestamp=timestamp,
         )
 
-    def send_data(self, timestamp: int, payload: bytes) -> None:
-        """Sends a data message, encoded already; as `send_media`."""
-        self.send_media(MessageType.DATA_AMF0, timestamp, payload)
-
     def ping(self, now: float) -> None:
         """Asks for a sign of life, which comes as `Pong`; a newer ping replaces an older one.
 

@@ -44,7 +44,8 @@ def test_publish_reaches_publish_started_and_media_arrives(step: int) -> None:
     pair = Pair(Mode.PUBLISH, step=step).start()
     assert kinds(pair.client_events) == [Connected, PublishStarted]
     big = bytes(range(256)) * 300
-    pair.client.send_data(0, b"\x02\x00\x0aonMetaData\x08\0\0\0\0\0\0\x09")
+    metadata = b"\x02\x00\x0aonMetaData\x08\0\0\0\0\0\0\x09"
+    pair.client.send_media(MessageType.DATA_AMF0, 0, metadata)
     pair.client.send_media(MessageType.VIDEO, 0xFFFFFF, big)
     pair.client.send_media(MessageType.AUDIO, 0x1_0000_0005, b"\xaf\x01a")
     pair.pump()
