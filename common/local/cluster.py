@@ -7,9 +7,9 @@ import asyncio
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -40,6 +40,9 @@ class ClusterOptions:
     edge_port: int = 0  # likewise
     config: Path | None = None  # as given to --config
     settings: tuple[str, ...] = ()  # "path=value", as given to --set
+    node_settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """More settings for single nodes, by "origin-1", "edge-2" and so on; they win."""
+    restart: bool = True  # nodes that die; else they stay dead until somebody starts them
 
 
 def to_stderr(line: str) -> None:
@@ -74,7 +77,9 @@ class LocalNode:
     async def start(self) -> None:
         """Start it and wait until it is ready; raises `LocalClusterError`."""
         self.info = await self.process.start(self._command, self._environment)
-        self._listen, self._admin = self.info.rtmp, self.info.admin
+        # Not all of the address: the advertised host may be another one than it listens on.
+        self._listen = f"{HOST}:{self.info.rtmp.rpartition(':')[2]}"
+        self._admin = self.info.admin
 
     async def keep_running(self, log: Callable[[str], None]) -> None:
         """Restart the node whenever it ends, for ever; tell so."""
@@ -108,8 +113,9 @@ class LocalCluster:
     """Runs a cluster on 127.0.0.1 for the length of an ``async with`` block.
 
     Entering waits until all nodes are ready and raises `LocalClusterError` or `LocalServerError`
-    when that fails. Nodes that die are restarted on their ports. Leaving, however it happens, ends
-    all processes and removes all files; even a SIGKILL of this process leaves nothing running.
+    when that fails. Nodes that die are restarted on their ports, if the options do not say
+    otherwise. Leaving, however it happens, ends all processes and removes all files; even a SIGKILL
+    of this process leaves nothing running.
     ``log`` is given each line that a node logs and what happens to the nodes themselves.
     """
 
@@ -162,7 +168,7 @@ class LocalCluster:
                     starting.create_task(node.start())
         except* LocalClusterError as failures:
             raise failures.exceptions[0] from None
-        for node in self.nodes:
+        for node in self.nodes if self._options.restart else ():
             keeping = asyncio.create_task(node.keep_running(self._log))
             stack.push_async_callback(_cancel, keeping)
 
@@ -180,22 +186,24 @@ class LocalCluster:
         )
         for nodes, role, count, first_port in counts:
             for n in range(count):
-                process = NodeProcess(role, f"{role}-{n + 1}{suffix}", self._log)
+                name = f"{role}-{n + 1}"
+                process = NodeProcess(role, name + suffix, self._log)
                 nodes.append(
                     LocalNode(
                         process,
                         port=first_port + n if first_port else 0,
-                        arguments=self._arguments(folder / process.name),
+                        arguments=self._arguments(name, folder / process.name),
                         # Not as an argument: `ps` would show its password.
                         environment=module_environment(HEADWATER_REDIS__URL=self.redis_url),
                     )
                 )
 
-    def _arguments(self, runtime_dir: Path) -> list[str]:
+    def _arguments(self, name: str, runtime_dir: Path) -> list[str]:
         config = ["--config", str(self._options.config)] if self._options.config else []
         settings = [
             *_LOCAL_SETTINGS,
             *self._options.settings,
+            *self._options.node_settings.get(name, ()),
             f"node.runtime_dir={runtime_dir}",
         ]
         overrides = [part for setting in settings for part in ("--set", setting)]

@@ -127,6 +127,25 @@ async def test_a_node_that_dies_is_restarted_on_its_ports() -> None:
     assert not is_alive(after.pid)
 
 
+async def test_a_node_that_dies_can_be_left_dead_until_it_is_started() -> None:
+    options = ClusterOptions(
+        origins=1,
+        edges=0,
+        workers=1,
+        restart=False,
+        node_settings={"origin-1": ("node.advertise_host=localhost",)},
+    )
+    log: list[str] = []
+    async with LocalCluster(options, log=log.append) as it:
+        before = it.origins[0].info
+        assert before.rtmp.startswith("localhost:")
+        os.kill(before.pid, signal.SIGKILL)
+        await it.origins[0].process.ended()
+        assert not any("is restarted" in line for line in log)
+        await it.origins[0].start()
+        assert it.origins[0].info.rtmp == before.rtmp
+
+
 async def test_a_node_that_cannot_start_is_explained_with_its_log() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
