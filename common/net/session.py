@@ -1,6 +1,6 @@
 """What one client asks for on its connection, and who answers."""
 
-import sys
+from functools import lru_cache
 
 from common.errors import StreamNameError, UsageError
 from common.metrics import DISCONNECTS
@@ -112,10 +112,9 @@ class Session:
         self._end(reason, "")
 
     def _connect(self, event: ConnectRequested) -> None:
-        # Thousands of players send the same two: one copy of each is kept.
-        self._app = sys.intern(event.app)
-        self._tc_url = sys.intern(event.tc_url)
-        self.software = sys.intern(event.flash_ver[:128])
+        self._app = _shared(event.app)
+        self._tc_url = _shared(event.tc_url)
+        self.software = _shared(event.flash_ver[:128])
         self._hello = parse_hello(event.properties)
         node = self._services.node
         # A sibling's stream has come through this very node, of course.
@@ -167,3 +166,12 @@ class Session:
             )
         self._stop_publishing(reason)
         self._stop_playing()
+
+
+@lru_cache(maxsize=1024)
+def _shared(text: str) -> str:
+    """Return the one copy that is kept of ``text``: thousands of players send the same.
+
+    Not `sys.intern`: some releases of Python 3.12 never free what a client made them intern.
+    """
+    return text
