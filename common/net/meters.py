@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from common import metrics
 from common.cluster.records import StreamLoad
 from common.ids import StreamKey
+from common.logs import get_log
 from common.metrics import CounterFeed
 from common.net.services import Services
 from common.stream.flusher import Flusher
@@ -17,6 +18,8 @@ from common.stream.live import LiveStream
 from common.stream.viewer import ViewerKind
 
 PERIOD_S = 1.0
+
+_log = get_log("meters")
 
 
 class Meters:
@@ -62,9 +65,11 @@ class Meters:
         """Measure for ever; ``others`` are called along with it."""
         while True:
             await asyncio.sleep(PERIOD_S)
-            self.measure()
-            for measure in others:
-                measure()
+            for measure in (self.measure, *others):
+                try:
+                    measure()
+                except Exception as error:  # a bug met once must not end the kicks of all others
+                    _log.limited("measure").exception("measuring failed", error)
 
     def measure(self) -> None:
         """Take all figures now."""

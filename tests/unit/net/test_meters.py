@@ -1,5 +1,6 @@
 """What a worker measures once a second."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,11 +9,13 @@ import pytest
 from common import metrics
 from common.ids import StreamKey
 from common.media.packet import Role
+from common.net import meters
 from common.net.meters import Meters
 from common.stream.live import LiveStream
 from common.stream.viewer import ViewerKind
 from tests.support.fanout import FakeViewer, Fanout
 from tests.support.rtmp_node import STREAM, Node, running_node
+from tests.support.wait import until
 
 
 class Bench:
@@ -132,3 +135,19 @@ async def test_a_table_that_is_away_shows() -> None:
         bench.directory_ok = False
         bench.second()
         assert value_of("directory_up") == 0
+
+
+async def test_measuring_goes_on_when_one_figure_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(meters, "PERIOD_S", 0.0)
+    asked: list[str] = []
+
+    def broken() -> None:
+        raise ValueError("a bug")
+
+    async with running_node() as node:
+        running = asyncio.ensure_future(Bench(node).meters.run(broken, lambda: asked.append("x")))
+        await until(lambda: len(asked) > 1)
+        running.cancel()
+    assert "measuring failed" in caplog.text
