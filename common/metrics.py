@@ -135,7 +135,9 @@ class ReasonCounter:
 STREAMS = _gauge("streams", "Streams that workers hold; an edge counts one per worker.")
 PUBLISHERS = _gauge("publishers", "Connected publishers.")
 VIEWERS = _gauge(
-    "viewers", "Outputs of streams, by kind: player, relay (another node), sibling.", ("kind",)
+    "viewers",
+    "Viewers, by kind: player, relay (another node), sibling (another worker).",
+    ("kind",),
 )
 CONNECTIONS = _gauge("connections", "Open RTMP connections of all kinds.")
 
