@@ -135,14 +135,14 @@ class ClientConnection(Connection[ClientEvent]):
     # What the caller does
 
     def start(self) -> None:
-        """Begins the handshake. Must be called once, before anything is received."""
+        """Begin the handshake. Must be called once, before anything is received."""
         if self._state is not _State.NEW or not isinstance(self._handshake, ClientHandshake):
             raise UsageError("a client connection starts once")
         self._state = _State.HANDSHAKE
         self._outbound.append(self._handshake.start())
 
     def send_media(self, type_id: int, timestamp: int, payload: bytes) -> None:
-        """Sends audio, video or data (a type-18 body); dropped once the connection is closed.
+        """Send audio, video or data (a type-18 body); dropped once the connection is closed.
 
         Raises UsageError before `PublishStarted`.
         """
@@ -159,7 +159,7 @@ class ClientConnection(Connection[ClientEvent]):
         )
 
     def ping(self, now: float) -> None:
-        """Asks for a sign of life, which comes as `Pong`; a newer ping replaces an older one.
+        """Ask for a sign of life, which comes as `Pong`; a newer ping replaces an older one.
 
         Dropped once the connection is closed; raises UsageError before the handshake is done.
         """
@@ -171,7 +171,7 @@ class ClientConnection(Connection[ClientEvent]):
         self._send_user_control(UserControl.PING_REQUEST, ping_time(now))
 
     def finish(self, now: float) -> None:
-        """Takes leave as encoders and players do, and closes; harmless when closed."""
+        """Take leave as encoders and players do, and close; harmless when closed."""
         if self.closed:
             return
         self._now = now
@@ -304,7 +304,7 @@ def _object(value: object) -> dict[str, Any]:
 
 
 def _info(command: Command) -> dict[str, Any]:
-    """Returns the info object of an answer or notice; {} when there is none."""
+    """Return the info object of an answer or notice; {} when there is none."""
     return next((one for one in command.arguments if isinstance(one, dict)), {})
 
 
@@ -314,7 +314,7 @@ def _text(info: dict[str, Any], key: str) -> str:
 
 
 def _number(command: Command) -> int | None:
-    """Returns the message stream id in createStream's answer: a number of 32 bits, not 0."""
+    """Return the message stream id in createStream's answer: a number of 32 bits, not 0."""
     for value in command.arguments:
         if isinstance(value, float) and 1 <= value <= 0xFFFFFFFF:
             return int(value)

@@ -94,7 +94,7 @@ class Connection(ABC, Generic[Event]):
     # What the shell calls
 
     def receive_data(self, data: bytes, now: float) -> None:
-        """Takes bytes from the peer. Take `events` and `data_to_send` afterwards."""
+        """Take bytes from the peer. Take `events` and `data_to_send` afterwards."""
         if self.closed:
             return
         self._now = now
@@ -112,21 +112,21 @@ class Connection(ABC, Generic[Event]):
             self._acknowledge()
 
     def receive_eof(self, now: float) -> None:
-        """Takes note that the peer will send no more, or that the socket broke."""
+        """Take note that the peer will send no more, or that the socket broke."""
         self._now = now
         self._close("eof")
 
     def close(self, reason: str, detail: str = "") -> None:
-        """Ends the connection for a reason of our own; harmless when it is over already."""
+        """End the connection for a reason of our own; harmless when it is over already."""
         self._close(reason, detail)
 
     def events(self) -> list[Event | Message | Closed]:
-        """Returns what happened since the last call, in order."""
+        """Return what happened since the last call, in order."""
         events, self._events = self._events, []
         return events
 
     def data_to_send(self) -> bytes:
-        """Returns the bytes to write; empty when there are none."""
+        """Return the bytes to write; empty when there are none."""
         if not self._outbound:
             return b""
         data = b"".join(self._outbound)
@@ -137,14 +137,14 @@ class Connection(ABC, Generic[Event]):
 
     @abstractmethod
     def _handshake_done(self) -> None:
-        """The handshake is complete: chunks come from now on."""
+        """Act on the end of the handshake: chunks come from now on."""
 
     @abstractmethod
     def _receive_command(self, command: Command, message: Message) -> None:
-        """A command came, within the command rate."""
+        """Act on a command that came within the command rate."""
 
     def _receive_user_control(self, event: control.UserControlEvent) -> None:
-        """A user control event other than a ping request came; by default nothing happens."""
+        """Act on a user control event other than a ping request; by default nothing is done."""
 
     # Inbound
 
@@ -213,7 +213,7 @@ class Connection(ABC, Generic[Event]):
             self._close("unwanted_media", "media without an accepted stream")
 
     def _receive_control(self, message: Message) -> None:
-        """Carries out types 4, 5 and 6; cut bodies are ignored, as some senders cut them."""
+        """Carry out types 4, 5 and 6; cut bodies are ignored, as some senders cut them."""
         if message.type_id == MessageType.USER_CONTROL:
             event = control.decode_user_control(message.payload)
             if event is None:
@@ -275,12 +275,12 @@ class Connection(ABC, Generic[Event]):
 
 
 def ping_time(now: float) -> int:
-    """Returns the time that a ping carries, in ms; its answer brings it back."""
+    """Return the time that a ping carries, in ms; its answer brings it back."""
     return int(now * 1000) & TIMESTAMP_MASK
 
 
 def data_body(message: Message) -> bytes | None:
-    """Returns the type-18 body of a data message, or None if it must not be passed on.
+    """Return the type-18 body of a data message, or None if it must not be passed on.
 
     A player's ffmpeg aborts on a body that does not begin with an AMF0 string; ffmpeg as
     publisher sends such bodies for timecode tracks. Type 15 has a format byte in front, which

@@ -28,11 +28,11 @@ class AckSchedule:
         self._every = DEFAULT_ACK_EVERY_BYTES
 
     def honour_window(self, window: int) -> None:
-        """Acknowledges at half of the peer's window from now on, as ffmpeg and SRS do."""
+        """Acknowledge at half of the peer's window from now on, as ffmpeg and SRS do."""
         self._every = max(window // 2, MIN_ACK_EVERY_BYTES)
 
     def take_due(self, received: int) -> int | None:
-        """Returns the value to acknowledge, or None; ``received`` counts all bytes so far.
+        """Return the value to acknowledge, or None; ``received`` counts all bytes so far.
 
         The value wraps at 2^32; it must never stop, or hardware encoders stop near 4 GB.
         """
@@ -54,7 +54,7 @@ class TokenBucket:
         self._filled_at = now
 
     def take(self, now: float) -> bool:
-        """Takes one token; False when there is none."""
+        """Take one token; False when there is none."""
         gained = (now - self._filled_at) * self._rate_per_s
         self._tokens = min(self._burst, self._tokens + gained)
         self._filled_at = now
@@ -79,14 +79,14 @@ class ProgressWatch:
         return self._deadline
 
     def note_read(self, unfinished: bool, finished_any: bool, received: int, now: float) -> None:
-        """Takes note of a read: what it left unfinished, and whether it finished a message."""
+        """Take note of a read: what it left unfinished, and whether it finished a message."""
         if not unfinished:
             self._deadline = None
         elif finished_any or self._deadline is None:
             self._restart(received, now)
 
     def is_stalled(self, received: int, now: float) -> bool:
-        """Tells at the deadline whether too little came; starts the next window otherwise."""
+        """Tell at the deadline whether too little came; start the next window otherwise."""
         if self._deadline is None or now < self._deadline:
             return False
         stalled = received - self._received < MESSAGE_PROGRESS_BYTES

@@ -37,7 +37,7 @@ SAMPLE_ACCESS: Final = b"\x02\x00\x11|RtmpSampleAccess\x01\x01\x01\x01"
 
 
 def connect_result(transaction_id: float, object_encoding: float) -> bytes:
-    """Returns the answer to an accepted `connect`.
+    """Return the answer to an accepted `connect`.
 
     The client's objectEncoding is echoed, as nginx-rtmp and SRS do: Flash wants its own back and
     accepts AMF0 answers all the same.
@@ -57,22 +57,22 @@ def connect_result(transaction_id: float, object_encoding: float) -> bytes:
 
 
 def result(transaction_id: float, value: Any = UNDEFINED) -> bytes:
-    """Returns the answer to a call that worked; the command object slot is null."""
+    """Return the answer to a call that worked; the command object slot is null."""
     return encode_command("_result", transaction_id, None, value)
 
 
 def error(transaction_id: float, code: str, description: str) -> bytes:
-    """Returns the answer to a call that failed. The connection must be closed after it."""
+    """Return the answer to a call that failed. The connection must be closed after it."""
     return encode_command("_error", transaction_id, None, _info("error", code, description))
 
 
 def status(code: str, description: str, **extra: Any) -> bytes:
-    """Returns an onStatus notice of level "status"; ``extra`` goes into its info object."""
+    """Return an onStatus notice of level "status"; ``extra`` goes into its info object."""
     return encode_command("onStatus", 0, None, _info("status", code, description) | extra)
 
 
 def error_status(code: str, description: str) -> bytes:
-    """Returns an onStatus notice of level "error". The connection must be closed after it.
+    """Return an onStatus notice of level "error". The connection must be closed after it.
 
     ffmpeg ends on any; rtmpdump, and OBS for codes it does not know, wait for the close.
     """
@@ -80,30 +80,30 @@ def error_status(code: str, description: str) -> bytes:
 
 
 def publish_start(name: str) -> bytes:
-    """Returns the notice that every encoder waits for before it sends media."""
+    """Return the notice that every encoder waits for before it sends media."""
     return status("NetStream.Publish.Start", "Publishing.", details=name, clientid=CLIENT_ID)
 
 
 def on_fc_publish(transaction_id: float) -> bytes:
-    """Returns the notice that FMLE and some appliances wait for before they publish."""
+    """Return the notice that FMLE and some appliances wait for before they publish."""
     info = _info("status", "NetStream.Publish.Start", "FCPublish.")
     return encode_command("onFCPublish", transaction_id, None, info)
 
 
 def on_fc_unpublish() -> bytes:
-    """Returns the notice that follows FCUnpublish."""
+    """Return the notice that follows FCUnpublish."""
     info = _info("status", "NetStream.Unpublish.Success", "FCUnpublish.")
     return encode_command("onFCUnpublish", 0, None, info)
 
 
 def on_fc_subscribe() -> bytes:
-    """Returns the notice that ffmpeg's and librtmp's live mode asks for with FCSubscribe."""
+    """Return the notice that ffmpeg's and librtmp's live mode asks for with FCSubscribe."""
     info = _info("status", "NetStream.Play.Start", "FCSubscribe.")
     return encode_command("onFCSubscribe", 0, None, info)
 
 
 def reconnect_request(tc_url: str | None, description: str) -> bytes:
-    """Returns E-RTMP's ReconnectRequest; without ``tc_url`` the client comes back to us."""
+    """Return E-RTMP's ReconnectRequest; without ``tc_url`` the client comes back to us."""
     target = {} if tc_url is None else {"tcUrl": tc_url}
     return status("NetConnection.Connect.ReconnectRequest", description, **target)
 

@@ -64,7 +64,7 @@ class ServerConnection(ServerCore):
     # connect
 
     def accept_connect(self) -> bool:
-        """Greets the client, then serves the commands that it sent ahead.
+        """Greet the client, then serve the commands that it sent ahead.
 
         Set Chunk Size comes here and not earlier: clients are confused by it before `connect`, and
         ffmpeg adopts it for its own sending, which spares us its 128-byte chunks.
@@ -85,7 +85,7 @@ class ServerConnection(ServerCore):
         return True
 
     def reject_connect(self, code: str, description: str) -> bool:
-        """Refuses the client (NetConnection.Connect.Rejected, …InvalidApp) and closes."""
+        """Refuse the client (NetConnection.Connect.Rejected, …InvalidApp) and close."""
         if not self._is_pending(State.CONNECTING):
             return False
         self.reply(replies.error(self._connect_transaction_id, code, description))
@@ -95,7 +95,7 @@ class ServerConnection(ServerCore):
     # publish
 
     def accept_publish(self, stream_id: int) -> bool:
-        """Lets the client publish: its media comes as `Message` events from now on.
+        """Let the client publish: its media comes as `Message` events from now on.
 
         Must not be called before the publisher is authorised: OBS would show "connected", be
         dropped, and reconnect for ever (SRS #4037).
@@ -110,14 +110,14 @@ class ServerConnection(ServerCore):
         return True
 
     def reject_publish(self, stream_id: int, code: str, description: str) -> bool:
-        """Refuses the publish (NetStream.Publish.BadName, …Denied) and closes."""
+        """Refuse the publish (NetStream.Publish.BadName, …Denied) and close."""
         if not self._is_pending(State.PUBLISH_PENDING, stream_id):
             return False
         self.refuse_stream(stream_id, "publish_rejected", code, description)
         return True
 
     def end_publish(self, stream_id: int, code: str, description: str) -> bool:
-        """Throws a publisher out, accepted or not: an error notice, then closed."""
+        """Throw a publisher out, accepted or not: an error notice, then closed."""
         if self.closed or self.state not in PUBLISH_STATES or stream_id != self.stream_id:
             return False
         self.refuse_stream(stream_id, "publish_ended", code, description)
@@ -126,7 +126,7 @@ class ServerConnection(ServerCore):
     # play
 
     def accept_play(self, stream_id: int) -> bool:
-        """Tells a player that its stream begins; the shell may send media after these bytes.
+        """Tell a player that its stream begins; the shell may send media after these bytes.
 
         May come before there is any media: a waiting player waits best with Play.Start in hand.
         """
@@ -146,14 +146,14 @@ class ServerConnection(ServerCore):
         return True
 
     def reject_play(self, stream_id: int, code: str, description: str) -> bool:
-        """Refuses the play (NetStream.Play.StreamNotFound, …Failed) and closes."""
+        """Refuse the play (NetStream.Play.StreamNotFound, …Failed) and close."""
         if not self._is_pending(State.PLAY_PENDING, stream_id):
             return False
         self.refuse_stream(stream_id, "play_rejected", code, description)
         return True
 
     def end_play(self, stream_id: int) -> bool:
-        """Tells a player that its stream is over for good; the shell must `close` after it.
+        """Tell a player that its stream is over for good; the shell must `close` after it.
 
         ffmpeg and librtmp end at this notice, so it is not for gaps that the viewer survives.
         """
@@ -168,7 +168,7 @@ class ServerConnection(ServerCore):
     # at any time
 
     def request_reconnect(self, tc_url: str | None, description: str) -> bool:
-        """Asks the client to reconnect, to ``tc_url`` or to the same address [E-RTMP v2].
+        """Ask the client to reconnect, to ``tc_url`` or to the same address [E-RTMP v2].
 
         Returns False, having sent nothing, to clients that did not announce that they can.
         """
@@ -238,7 +238,7 @@ class ServerConnection(ServerCore):
         self.refuse_call(command, reason, "NetConnection.Connect.Rejected", description)
 
     def _is_pending(self, state: State, stream_id: int = 0) -> bool:
-        """Tells whether an answer still has its request; raises UsageError if it never had one."""
+        """Tell whether an answer still has its request; raises UsageError if it never had one."""
         if self.closed:
             return False
         if state is not State.CONNECTING and self.state in UNREADY_STATES:
@@ -251,5 +251,5 @@ def _properties(command: Command) -> dict[str, Any]:
 
 
 def _unquoted(value: object) -> str:
-    """Returns a text property; Neko puts its URLs in single quotes."""
+    """Return a text property; Neko puts its URLs in single quotes."""
     return value.strip("'\"") if isinstance(value, str) else ""

@@ -21,12 +21,12 @@ _LIVE: Final = -2.0  # the default of play's start [RTMP 1.0 §7.2.2.1]
 
 
 def release_stream(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Answers; there is nothing to release, since a second publisher is a matter of policy."""
+    """Answer; there is nothing to release, since a second publisher is a matter of policy."""
     core.reply_result(command)
 
 
 def fc_publish(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Answers with the notice that FMLE and some appliances wait for, under the same id."""
+    """Answer with the notice that FMLE and some appliances wait for, under the same id."""
     if command.transaction_id == 0:
         return  # GStreamer: no answer wanted
     core.reply_result(command)
@@ -34,7 +34,7 @@ def fc_publish(core: ServerCore, command: Command, stream_id: int) -> None:
 
 
 def fc_unpublish(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Ends the publish. The connection stays usable: FMLE publishes again on it."""
+    """End the publish. The connection stays usable: FMLE publishes again on it."""
     publishing = core.stream_id
     core.reply(replies.on_fc_unpublish())
     core.reply_result(command)
@@ -43,13 +43,13 @@ def fc_unpublish(core: ServerCore, command: Command, stream_id: int) -> None:
 
 
 def fc_subscribe(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Answers; `play` is what counts."""
+    """Answer; `play` is what counts."""
     core.reply_result(command)
     core.reply(replies.on_fc_subscribe())
 
 
 def create_stream(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Gives out the next message stream id: 1, 2, 3, … never one twice.
+    """Give out the next message stream id: 1, 2, 3, … never one twice.
 
     Answered whatever the transaction id: every client waits for it.
     """
@@ -63,7 +63,7 @@ def create_stream(core: ServerCore, command: Command, stream_id: int) -> None:
 
 
 def delete_stream(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Ends what happens on a stream and forgets its id; has no answer."""
+    """End what happens on a stream and forget its id; has no answer."""
     target = argument(command, 0)
     deleted = int(target) if is_finite_number(target) else stream_id
     # An encoder that published on an id of its own making deletes the one we gave it.
@@ -73,13 +73,13 @@ def delete_stream(core: ServerCore, command: Command, stream_id: int) -> None:
 
 
 def close_stream(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Ends what happens on the stream that the command came on; has no answer."""
+    """End what happens on the stream that the command came on; has no answer."""
     if stream_id in (core.stream_id, 0):
         core.stop_stream()
 
 
 def publish(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Asks the shell whether the client may publish; every publish type is live."""
+    """Ask the shell whether the client may publish; every publish type is live."""
     name = argument(command, 0)
     if name is False:  # how Wirecast stops
         if core.state in PUBLISH_STATES:
@@ -105,7 +105,7 @@ def _unpublish(core: ServerCore, stream_id: int) -> None:
 
 
 def play(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Asks the shell for a stream; a play that is going on ends.
+    """Ask the shell for a stream; a play that is going on ends.
 
     A negative start is live, in seconds by the specification and in ms from ffmpeg and librtmp;
     any other is passed on, but there is nothing but live.
@@ -142,7 +142,7 @@ def _name_problem(core: ServerCore, name: Any) -> str:
 
 
 def pause(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Confirms a pause, or going on; the shell then does it."""
+    """Confirm a pause, or going on; the shell then does it."""
     if core.state is not State.PLAYING:
         return
     playing = core.stream_id
@@ -157,13 +157,13 @@ def pause(core: ServerCore, command: Command, stream_id: int) -> None:
 
 
 def seek(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Confirms a seek that goes nowhere: ffmpeg waits for the notice, and an error ends it."""
+    """Confirm a seek that goes nowhere: ffmpeg waits for the notice, and an error ends it."""
     if core.state is State.PLAYING:
         core.notify(replies.status("NetStream.Seek.Notify", "Live: stays here."), core.stream_id)
 
 
 def receive_audio(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Switches audio off or on for a player."""
+    """Switch audio off or on for a player."""
     core.wants_audio = flag(command, 0, default=True)
     if core.state is State.PLAYING:
         _confirm_track(core, core.wants_audio)
@@ -171,7 +171,7 @@ def receive_audio(core: ServerCore, command: Command, stream_id: int) -> None:
 
 
 def receive_video(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Switches video off or on for a player."""
+    """Switch video off or on for a player."""
     core.wants_video = flag(command, 0, default=True)
     if core.state is State.PLAYING:
         _confirm_track(core, core.wants_video)
@@ -185,17 +185,17 @@ def _confirm_track(core: ServerCore, wanted: bool) -> None:
 
 
 def get_stream_length(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Answers 0: live has no length. ffmpeg's players ask."""
+    """Answer 0: live has no length. ffmpeg's players ask."""
     core.reply_result(command, 0)
 
 
 def check_bandwidth(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Answers without ever measuring: Haivision asks before it goes on."""
+    """Answer without ever measuring: Haivision asks before it goes on."""
     core.reply_result(command)
 
 
 def unknown(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Answers null to a call that wants an answer (set_playlist, play2, FCUnsubscribe, …)."""
+    """Answer null to a call that wants an answer (set_playlist, play2, FCUnsubscribe, …)."""
     core.reply_result(command, None)
 
 
@@ -220,27 +220,27 @@ COMMANDS: Final[dict[str, Handler]] = {
 
 
 def argument(command: Command, index: int) -> Any:
-    """Returns an argument, or None where the client left it out."""
+    """Return an argument, or None where the client left it out."""
     return command.arguments[index] if index < len(command.arguments) else None
 
 
 def text(command: Command, index: int) -> str:
-    """Returns an argument that should be a string, or "" for anything else."""
+    """Return an argument that should be a string, or "" for anything else."""
     value = argument(command, index)
     return value if isinstance(value, str) else ""
 
 
 def flag(command: Command, index: int, *, default: bool) -> bool:
-    """Returns an argument that should be a boolean; numbers count too (play's reset is 0 to 3)."""
+    """Return an argument that should be a boolean; numbers count too (play's reset is 0 to 3)."""
     value = argument(command, index)
     return bool(value) if isinstance(value, bool | int | float) else default
 
 
 def is_finite_number(value: object) -> TypeGuard[float]:
-    """Tells whether ``value`` is a number to calculate with: NaN comes over the wire, too."""
+    """Tell whether ``value`` is a number to calculate with: NaN comes over the wire, too."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def encoded_length(value: str) -> int:
-    """Returns the length in bytes, as the client sent it."""
+    """Return the length in bytes, as the client sent it."""
     return len(value.encode("utf-8", "surrogateescape"))

@@ -97,7 +97,7 @@ class ServerCore(Connection[ServerEvent]):
         return self._limits
 
     def receive_data(self, data: bytes, now: float) -> None:
-        """Takes bytes from the client. Take `events`, `data_to_send`, `next_deadline` after it."""
+        """Take bytes from the client. Take `events`, `data_to_send`, `next_deadline` after it."""
         finished_before = self.messages_received
         self._know_time(now)
         self._received_at = now
@@ -113,7 +113,7 @@ class ServerCore(Connection[ServerEvent]):
     # Deadlines
 
     def next_deadline(self) -> float | None:
-        """Returns when to call `handle_deadline`; None once the connection is closed.
+        """Return when to call `handle_deadline`; None once the connection is closed.
 
         Calling it too early does no harm, so a shell may keep its timer when the time only grew.
         It shrinks at changes of state: ask again after events and answers.
@@ -127,7 +127,7 @@ class ServerCore(Connection[ServerEvent]):
         return due if stall is None or due < stall else stall
 
     def handle_deadline(self, now: float) -> None:
-        """Does what is due: pings an idle player, or closes with the reason of the timeout."""
+        """Do what is due: ping an idle player, or close with the reason of the timeout."""
         if self.closed:
             return
         self._know_time(now)
@@ -170,7 +170,7 @@ class ServerCore(Connection[ServerEvent]):
     # Primitives
 
     def enter(self, state: State, *, stream_id: int = 0) -> None:
-        """Goes to ``state``, with the message stream that it is about."""
+        """Go to ``state``, with the message stream that it is about."""
         self.state = state
         self.stream_id = stream_id
         self._since = self._now
@@ -178,11 +178,11 @@ class ServerCore(Connection[ServerEvent]):
         self._unwanted_messages = 0
 
     def emit(self, event: ServerEvent) -> None:
-        """Adds an event for the shell."""
+        """Add an event for the shell."""
         self._events.append(event)
 
     def stop_stream(self) -> None:
-        """Ends the publish or play, pending or accepted, as the client wishes; harmless if none."""
+        """End the publish or play, pending or accepted, as the client wishes; harmless if none."""
         stream_id = self.stream_id
         if self.state in PUBLISH_STATES:
             self.enter(State.IDLE)
@@ -193,28 +193,28 @@ class ServerCore(Connection[ServerEvent]):
             self.emit(PlayStopped(stream_id=stream_id))
 
     def reply(self, payload: bytes) -> None:
-        """Sends a command on the connection itself."""
+        """Send a command on the connection itself."""
         self._send_command(payload, csid=CSID_CONNECTION)
 
     def reply_result(self, command: Command, *value: Any) -> None:
-        """Sends `_result`, unless transaction id 0 says that none is wanted [RTMP 1.0 §7.1.1]."""
+        """Send `_result`, unless transaction id 0 says that none is wanted [RTMP 1.0 §7.1.1]."""
         if command.transaction_id != 0:
             self.reply(replies.result(command.transaction_id, *value))
 
     def notify(self, payload: bytes, stream_id: int) -> None:
-        """Sends an onStatus on its message stream, the only place where GStreamer looks for it."""
+        """Send an onStatus on its message stream, the only place where GStreamer looks for it."""
         self._send_command(payload, csid=CSID_STREAM, stream_id=stream_id)
 
     def send_user_control(self, event: UserControl, stream_id: int) -> None:
-        """Sends a user control event about a message stream."""
+        """Send a user control event about a message stream."""
         self._send_user_control(event, stream_id)
 
     def refuse_call(self, command: Command, reason: str, code: str, description: str) -> None:
-        """Answers a call with `_error` and closes."""
+        """Answer a call with `_error` and close."""
         self.reply(replies.error(command.transaction_id, code, description))
         self._close(reason, description)
 
     def refuse_stream(self, stream_id: int, reason: str, code: str, description: str) -> None:
-        """Sends an error onStatus and closes, without which rtmpdump and OBS would wait on."""
+        """Send an error onStatus and close, without which rtmpdump and OBS would wait on."""
         self.notify(replies.error_status(code, description), stream_id)
         self._close(reason, f"{code}: {description}")

@@ -25,7 +25,7 @@ class RtmpTarget:
 
 
 def parse_rtmp_url(url: str) -> RtmpTarget:
-    """Splits ``rtmp://host[:port]/app/name[?query]`` at the last slash of its path.
+    """Split ``rtmp://host[:port]/app/name[?query]`` at the last slash of its path.
 
     With two path components, which every client splits alike, the result is what they all send.
     Raises ConfigError with a sentence that says what is wrong.
@@ -65,5 +65,5 @@ def _split_path(path: str) -> tuple[str, str]:
 
 
 def _shown(url: str) -> str:
-    """The URL for a message: without the query, where secrets live."""
+    """Return the URL for a message: without the query, where secrets live."""
     return repr(url.partition("?")[0][:200])
