@@ -21,8 +21,12 @@ from common.metrics import ROUTE_LOOKUPS
 MAX_REMEMBERED: Final = 100_000
 """Routes and dead names that are remembered; the oldest are forgotten first."""
 
+SUSPECT_PERIOD_S: Final = 1.0
+"""A holder that cannot be reached is announced once in so long, by each worker that misses it."""
+
 _log = get_log("edge.locate")
 
+_K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
@@ -49,6 +53,8 @@ class Locator:
         self._now = now
         self._known: OrderedDict[StreamKey, Route] = OrderedDict()
         self._absent: OrderedDict[StreamKey, float] = OrderedDict()  # until when
+        self._suspected: OrderedDict[tuple[StreamKey, int], float] = OrderedDict()  # likewise
+        self._suspecting: set[asyncio.Task[None]] = set()
         self._watchers: dict[StreamKey, Watcher] = {}
         self._listening: asyncio.Task[None] | None = None
         self.directory_ok = True
@@ -61,7 +67,7 @@ class Locator:
         """Stop listening."""
         if self._listening is not None:
             self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
+            await asyncio.gather(self._listening, *self._suspecting, return_exceptions=True)
 
     def watch(self, stream: StreamKey, watcher: Watcher) -> None:
         """Tell ``watcher`` about ``stream``; it takes the place of an earlier one."""
@@ -105,6 +111,21 @@ class Locator:
             _remember(self._known, stream, route)
         return route
 
+    def suspect(self, stream: StreamKey, epoch: int) -> None:
+        """Announce that the holder of ``stream`` cannot be reached, for a standby to look at it."""
+        if self._suspected.get((stream, epoch), 0.0) > self._now():
+            return
+        _remember(self._suspected, (stream, epoch), self._now() + SUSPECT_PERIOD_S)
+        task = asyncio.ensure_future(self._announce_suspect(stream, epoch))
+        self._suspecting.add(task)
+        task.add_done_callback(self._suspecting.discard)
+
+    async def _announce_suspect(self, stream: StreamKey, epoch: int) -> None:
+        try:
+            await self._directory.suspect(stream, epoch)
+        except DirectoryUnavailable as error:
+            self._note_directory(False, str(error))
+
     def _handle(self, event: ClusterEvent) -> None:
         if event.kind is EventKind.RESYNC:
             self._note_directory(True)
@@ -113,8 +134,8 @@ class Locator:
                 each.recheck()
             return
         stream = event.stream
-        if stream is None:
-            return
+        if stream is None or event.kind is EventKind.SUSPECT:
+            return  # a suspicion is none of the edges' business: it moves nothing yet
         known = self._known.get(stream)
         if event.kind is EventKind.CLAIMED and event.route is not None:
             self._absent.pop(stream, None)
@@ -135,8 +156,8 @@ class Locator:
                 _log.warning("routing table is away: known routes serve on", reason=problem)
 
 
-def _remember(memory: "OrderedDict[StreamKey, _V]", stream: StreamKey, value: _V) -> None:
-    memory[stream] = value
-    memory.move_to_end(stream)
+def _remember(memory: "OrderedDict[_K, _V]", key: _K, value: _V) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
     if len(memory) > MAX_REMEMBERED:
         memory.popitem(last=False)

@@ -39,6 +39,12 @@ _log = get_log("edge.pull")
 _LEFT: Final = "left"
 """How a relay ends that `Upstream.close` has closed: we have moved on."""
 
+_SUSPICIOUS: Final = frozenset(
+    {"connect_failed", "connect_timeout", "silent", "no_media", "not_found", "refused"}
+)
+"""How a relay ends when the origin in the route is dead, frozen, cut off, or has lost the stream.
+A standby may know better what to do about it than to wait for the end of the lease."""
+
 
 class PullState(StrEnum):
     """Where a pull stands."""
@@ -195,6 +201,8 @@ class Pull:
                 continue
             RELAY_LOSSES.inc(outcome.reason)
             self._log.info("relay lost", source=str(target), reason=str(outcome))
+            if target.epoch is not None and outcome.reason in _SUSPICIOUS:
+                self._locator.suspect(self.key, target.epoch)
             left = deadline - now
             if left <= 0 or (target.slot is not None and self._is_final(outcome)):
                 self._give_up()

@@ -7,10 +7,11 @@
 -- ARGV[3]  claim record (msgpack)
 -- ARGV[4]  lease in ms
 -- ARGV[5]  how long the epoch is remembered, in ms
--- ARGV[6]  policy: "takeover" or "reject"
--- ARGV[7]  channel of announcements
--- ARGV[8]  announcement, open at its end: the epoch (msgpack) completes it
--- Returns  {epoch, ""}, or {0, node of the holder} when it is taken and the policy is "reject".
+-- ARGV[6]  channel of announcements
+-- ARGV[7]  announcement, open at its end: the epoch (msgpack) completes it
+-- ARGV[8]  policy: only "takeover" wins over another owner …
+-- ARGV[9]  … or a claim over exactly this epoch, of a holder found dead; "0": over none
+-- Returns  {epoch, ""}, or {0, node of the holder} when it is taken.
 
 -- Whole numbers only as far as a Lua number holds them exactly; anything else counts as none.
 local function epoch_of(text)
@@ -26,7 +27,7 @@ local epoch
 
 if held[1] == ARGV[1] and held_epoch then
   epoch = held_epoch
-elseif held[1] and held[1] ~= ARGV[1] and ARGV[6] == 'reject' then
+elseif held[1] and held[1] ~= ARGV[1] and ARGV[8] ~= 'takeover' and held[3] ~= ARGV[9] then
   return {0, held[2] or held[1]}
 else
   -- The clock keeps epochs growing when the counter was lost (flush, failover); the counter
@@ -41,5 +42,5 @@ local digits = string.format('%.0f', epoch)
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'node', ARGV[2], 'epoch', digits, 'claim', ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('SET', KEYS[2], digits, 'PX', ARGV[5])
-redis.call('PUBLISH', ARGV[7], ARGV[8] .. cmsgpack.pack(epoch))
+redis.call('PUBLISH', ARGV[6], ARGV[7] .. cmsgpack.pack(epoch))
 return {epoch, ''}

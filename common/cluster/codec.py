@@ -105,10 +105,14 @@ def open_announcement(
 
 
 def announcement(
-    kind: EventKind, *, stream: StreamKey | None = None, node: NodeId | None = None
+    kind: EventKind,
+    *,
+    stream: StreamKey | None = None,
+    node: NodeId | None = None,
+    epoch: int = 0,
 ) -> bytes:
-    """Encode a whole announcement of something that has no epoch."""
-    return open_announcement(kind, stream=stream, node=node) + cast("bytes", msgpack.packb(0))
+    """Encode a whole announcement, of something that has no epoch or one that is known."""
+    return open_announcement(kind, stream=stream, node=node) + cast("bytes", msgpack.packb(epoch))
 
 
 def decode_announcement(data: bytes) -> ClusterEvent:
@@ -127,7 +131,7 @@ def _event(fields: Fields, epoch: int) -> ClusterEvent:
             claim = _claim(fields.inner("claim"))
             route = Route(claim=claim, epoch=epoch)
             return ClusterEvent(kind=kind, stream=claim.stream, epoch=epoch, route=route)
-        case EventKind.RELEASED | EventKind.KICK:
+        case EventKind.RELEASED | EventKind.KICK | EventKind.SUSPECT:
             return ClusterEvent(kind=kind, stream=StreamKey(fields.text("stream")), epoch=epoch)
         case EventKind.DRAINING:
             return ClusterEvent(kind=kind, node=NodeId(fields.text("node")))

@@ -30,12 +30,13 @@ class Directory(Protocol):
     retries by itself.
     """
 
-    async def claim(self, claim: Claim, policy: PublisherPolicy) -> Route:
+    async def claim(self, claim: Claim, policy: PublisherPolicy, *, over: int = 0) -> Route:
         """Take a stream; announce it (CLAIMED).
 
-        With ``TAKEOVER`` always succeeds with a higher epoch; with ``REJECT`` raises
-        `StreamTaken` while another owner's lease is in force. The same owner claiming again
-        keeps its epoch.
+        With ``TAKEOVER`` always succeeds with a higher epoch; otherwise raises `StreamTaken`
+        while another owner's lease is in force, unless its epoch is exactly ``over``: that of a
+        holder which was found dead. One that has moved on since is not overthrown. The same owner
+        claiming again keeps its epoch.
         """
         ...
 
@@ -88,6 +89,10 @@ class Directory(Protocol):
 
     async def kick(self, stream: StreamKey) -> None:
         """Announce that a stream's publisher is to be disconnected."""
+        ...
+
+    async def suspect(self, stream: StreamKey, epoch: int) -> None:
+        """Announce that the holder of a stream under ``epoch`` cannot be reached."""
         ...
 
     def events(self) -> AsyncIterator[ClusterEvent]:

@@ -78,13 +78,13 @@ class MemoryDirectory:
         self.table = MemoryTable() if table is None else table
         self._ttl_s = (LeaseSettings() if lease is None else lease).ttl_s
 
-    async def claim(self, claim: Claim, policy: PublisherPolicy) -> Route:
+    async def claim(self, claim: Claim, policy: PublisherPolicy, *, over: int = 0) -> Route:
         """Take a stream, as `Directory.claim` says."""
         table = self._reach()
         held = self._held(claim.stream)
         if held is not None and held.claim.owner == claim.owner:
             epoch = held.epoch
-        elif held is not None and policy is PublisherPolicy.REJECT:
+        elif held is not None and policy is not PublisherPolicy.TAKEOVER and held.epoch != over:
             raise StreamTaken(claim.stream, held.claim.node)
         else:
             last = table.epochs.get(claim.stream, 0)
@@ -152,6 +152,10 @@ class MemoryDirectory:
     async def kick(self, stream: StreamKey) -> None:
         """Announce that a stream's publisher is to be disconnected."""
         self._reach().announce(ClusterEvent(kind=EventKind.KICK, stream=stream))
+
+    async def suspect(self, stream: StreamKey, epoch: int) -> None:
+        """Announce that the holder of a stream cannot be reached."""
+        self._reach().announce(ClusterEvent(kind=EventKind.SUSPECT, stream=stream, epoch=epoch))
 
     async def events(self) -> AsyncGenerator[ClusterEvent, None]:
         """Yield announcements, as `Directory.events` says."""

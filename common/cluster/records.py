@@ -107,6 +107,7 @@ class EventKind(StrEnum):
     RELEASED = "released"  # its publisher left; ``epoch`` is the one that ended
     DRAINING = "draining"  # ``node`` takes no new work
     KICK = "kick"  # an operator wants ``stream``'s publisher gone
+    SUSPECT = "suspect"  # an edge cannot reach the holder of ``stream`` under ``epoch``
     RESYNC = "resync"  # announcements may have been missed: look up what matters again
 
 

@@ -78,9 +78,9 @@ class RedisDirectory:
     def __repr__(self) -> str:
         return f"RedisDirectory({self._target.address})"
 
-    async def claim(self, claim: Claim, policy: PublisherPolicy) -> Route:
+    async def claim(self, claim: Claim, policy: PublisherPolicy, *, over: int = 0) -> Route:
         """Take a stream, as `Directory.claim` says."""
-        call = self._lease_call(claim, policy.value)
+        call = self._lease_call(claim, policy.value, over)
         async with self._deadline():
             epoch, holder = cast("tuple[int, bytes]", await _CLAIM.run(self._client, call))
         if not epoch:
@@ -158,6 +158,12 @@ class RedisDirectory:
                 self._keys.events, announcement(EventKind.KICK, stream=stream)
             )
 
+    async def suspect(self, stream: StreamKey, epoch: int) -> None:
+        """Announce that the holder of a stream cannot be reached."""
+        said = announcement(EventKind.SUSPECT, stream=stream, epoch=epoch)
+        async with self._deadline():
+            await self._client.publish(self._keys.events, said)
+
     def events(self) -> AsyncGenerator[ClusterEvent, None]:
         """Yield announcements, as `Directory.events` says."""
         return self._events.listen()
@@ -177,8 +183,9 @@ class RedisDirectory:
         except AWAY as error:
             raise DirectoryUnavailable(f"{self._target.address}: {reason_of(error)}") from error
 
-    def _lease_call(self, claim: Claim, condition: str | int) -> Call:
-        # The scripts claim and renew differ in ARGV[6] only: what must hold for them to write.
+    def _lease_call(self, claim: Claim, *conditions: str | int) -> Call:
+        # The scripts claim and renew differ in their last arguments only: what must hold for them
+        # to write.
         announced = open_announcement(EventKind.CLAIMED, claim=claim)
         arguments: list[Argument] = [
             claim.owner,
@@ -186,9 +193,9 @@ class RedisDirectory:
             encode_claim(claim),
             self._ttl_ms,
             self._epoch_ttl_ms,
-            condition,
             self._keys.events,
             announced,
+            *conditions,
         ]
         return Call(keys=self._stream_keys(claim.stream), arguments=arguments)
 

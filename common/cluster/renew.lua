@@ -7,9 +7,9 @@
 -- ARGV[3]  claim record (msgpack), written anew
 -- ARGV[4]  lease in ms
 -- ARGV[5]  how long the epoch is remembered, in ms
--- ARGV[6]  epoch of the lease
--- ARGV[7]  channel of announcements
--- ARGV[8]  announcement, open at its end: the epoch (msgpack) completes it
+-- ARGV[6]  channel of announcements
+-- ARGV[7]  announcement, open at its end: the epoch (msgpack) completes it
+-- ARGV[8]  epoch of the lease
 -- Returns  "kept", "restored" or "lost".
 
 -- Whole numbers only as far as a Lua number holds them exactly; anything else counts as none.
@@ -20,7 +20,7 @@ local function epoch_of(text)
   end
 end
 
-local epoch = tonumber(ARGV[6])
+local epoch = tonumber(ARGV[8])
 local held = redis.call('HMGET', KEYS[1], 'owner', 'epoch')
 local held_epoch = epoch_of(held[2]) or 0
 local last = epoch_of(redis.call('GET', KEYS[2])) or 0
@@ -32,11 +32,11 @@ if not kept and (last > epoch or held_epoch >= epoch) then
   return 'lost'
 end
 
-redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'node', ARGV[2], 'epoch', ARGV[6], 'claim', ARGV[3])
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'node', ARGV[2], 'epoch', ARGV[8], 'claim', ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('SET', KEYS[2], string.format('%.0f', math.max(last, epoch)), 'PX', ARGV[5])
 if kept then
   return 'kept'
 end
-redis.call('PUBLISH', ARGV[7], ARGV[8] .. cmsgpack.pack(epoch))
+redis.call('PUBLISH', ARGV[6], ARGV[7] .. cmsgpack.pack(epoch))
 return 'restored'

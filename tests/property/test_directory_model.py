@@ -160,17 +160,22 @@ class DirectoryModel(RuleBasedStateMachine):
         stream=st.sampled_from(STREAMS),
         owner=st.sampled_from(OWNERS),
         policy=st.sampled_from(PublisherPolicy),
+        data=st.data(),
     )
-    def claim(self, stream: StreamKey, owner: str, policy: PublisherPolicy) -> None:
+    def claim(
+        self, stream: StreamKey, owner: str, policy: PublisherPolicy, data: st.DataObject
+    ) -> None:
         claim = make_claim(stream, owner=owner)
         holder = self.holder(stream)
         taken = holder is not None and holder.claim.owner != owner
-        if taken and policy is PublisherPolicy.REJECT:
+        epochs = [route.epoch for route in self.granted if route.stream == stream]
+        over = data.draw(st.sampled_from([0, *epochs, *([holder.epoch] if holder else [])]))
+        if taken and policy is not PublisherPolicy.TAKEOVER and holder.epoch != over:
             with pytest.raises(StreamTaken) as refusal:
-                self.run(self.world.directory.claim(claim, policy))
+                self.run(self.world.directory.claim(claim, policy, over=over))
             assert refusal.value.holder == holder.claim.node
             return
-        route = self.run(self.world.directory.claim(claim, policy))
+        route = self.run(self.world.directory.claim(claim, policy, over=over))
         assert route.claim == claim
         if holder is not None and not taken:
             assert route.epoch == holder.epoch
@@ -248,6 +253,11 @@ class DirectoryModel(RuleBasedStateMachine):
     def kick(self, stream: StreamKey) -> None:
         self.run(self.world.directory.kick(stream))
         self.expect(EventKind.KICK, stream=stream)
+
+    @rule(stream=st.sampled_from(STREAMS), epoch=st.integers(0, 2**52))
+    def suspect(self, stream: StreamKey, epoch: int) -> None:
+        self.run(self.world.directory.suspect(stream, epoch))
+        self.expect(EventKind.SUSPECT, stream=stream, epoch=epoch)
 
     @invariant()
     def every_stream_is_found_where_it_is(self) -> None:

@@ -36,9 +36,9 @@ class WatchedDirectory(MemoryDirectory):
             del self._gates[call]
             gate.set()
 
-    async def claim(self, claim: Claim, policy: PublisherPolicy) -> Route:
+    async def claim(self, claim: Claim, policy: PublisherPolicy, *, over: int = 0) -> Route:
         """As `MemoryDirectory.claim`, when the answer may come."""
-        route = await super().claim(claim, policy)
+        route = await super().claim(claim, policy, over=over)
         await self._answer("claim")
         return route
 
@@ -60,6 +60,11 @@ class WatchedDirectory(MemoryDirectory):
         route = await super().lookup(stream)
         await self._answer("lookup")
         return route
+
+    async def suspect(self, stream: StreamKey, epoch: int) -> None:
+        """As `MemoryDirectory.suspect`, when the answer may come."""
+        await super().suspect(stream, epoch)
+        await self._answer("suspect")
 
     async def events(self) -> AsyncGenerator[ClusterEvent, None]:
         """As `MemoryDirectory.events`."""

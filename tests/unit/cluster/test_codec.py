@@ -103,6 +103,10 @@ def test_each_kind_of_announcement_carries_what_its_hearers_need() -> None:
     )
     kick = codec.announcement(EventKind.KICK, stream=STREAM)
     assert codec.decode_announcement(kick) == ClusterEvent(kind=EventKind.KICK, stream=STREAM)
+    suspect = codec.announcement(EventKind.SUSPECT, stream=STREAM, epoch=7)
+    assert codec.decode_announcement(suspect) == ClusterEvent(
+        kind=EventKind.SUSPECT, stream=STREAM, epoch=7
+    )
 
 
 def changed(data: bytes, **changes: object) -> bytes:

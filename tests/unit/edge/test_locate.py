@@ -227,6 +227,31 @@ async def test_memory_is_bounded(
     assert locator.announced(StreamKey("live/49")) is not None
 
 
+async def test_suspicion_is_announced_once_a_second_for_each_epoch(
+    locator: Locator, directory: WatchedDirectory, clock: ManualClock
+) -> None:
+    watcher = Watcher()
+    locator.watch(STREAM, watcher)
+    for epoch in (7, 7, 8, 7):
+        locator.suspect(STREAM, epoch)
+    await turns()
+    assert directory.calls["suspect"] == 2
+    assert watcher.reconsidered == 0  # or all edges would try again whenever one has failed
+    clock.advance(1.001)
+    locator.suspect(STREAM, 7)
+    await turns()
+    assert directory.calls["suspect"] == 3
+
+
+async def test_suspicion_while_the_table_is_away_is_dropped(
+    locator: Locator, table: MemoryTable
+) -> None:
+    table.go_down()
+    locator.suspect(STREAM, 7)
+    await turns()
+    assert not locator.directory_ok
+
+
 async def test_nothing_ends_the_listening(
     directory: WatchedDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from common.cluster.records import EventKind
 from common.config.model import PublisherPolicy
 from common.errors import StreamNotFound
 from common.media.flv_file import FlvTag
@@ -115,6 +116,31 @@ async def test_other_publish_session_goes_on_at_a_keyframe_with_time_increasing(
     # The old relay is closed: its source can go on, and nobody hears it.
     await until(lambda: not source.connections)
     assert other.relays == 1
+
+
+@pytest.mark.parametrize("has_the_stream", [True, False])
+async def test_origin_that_cannot_be_had_is_suspected(edge: Edge, has_the_stream: bool) -> None:
+    if has_the_stream:
+        source, _ = await streaming(edge)
+        route = edge.table.leases[STREAM].route
+        await source.kill()
+    else:
+        route = await edge.claim(await edge.source())  # which came back without it, say
+        asyncio.ensure_future(edge.watch()).add_done_callback(lambda done: done.exception())
+    events = edge.directory.events()
+    async with asyncio.timeout(5):
+        while (event := await anext(events)).kind is not EventKind.SUSPECT:
+            pass
+    assert (event.stream, event.epoch) == (STREAM, route.epoch)
+    await events.aclose()
+
+
+async def test_origin_that_ends_the_stream_in_good_order_is_not_suspected(edge: Edge) -> None:
+    source, _ = await streaming(edge)
+    await edge.directory.release(edge.table.leases[STREAM].route)
+    source.end()
+    await until(lambda: edge.pull().over)
+    assert edge.directory.calls["suspect"] == 0
 
 
 async def test_takeover_at_the_same_worker_keeps_the_relay(edge: Edge) -> None:

@@ -322,9 +322,9 @@ async def test_renewal_stops_asking_when_the_table_goes_away_again(
     asked: list[str] = []
     claim = directory.claim
 
-    async def count(one: Claim, policy: PublisherPolicy) -> object:
+    async def count(one: Claim, policy: PublisherPolicy, *, over: int = 0) -> object:
         asked.append(one.stream)
-        return await claim(one, policy)
+        return await claim(one, policy, over=over)
 
     directory.claim = count  # type: ignore[method-assign, assignment]  # to count failed ones too
     await deaf._renew()
