@@ -6,7 +6,7 @@ also ends with the codes of `common.supervisor.exit_codes`.
 Commands import what they need when they run, so that `headwater --help` answers at once.
 """
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,11 +17,6 @@ from common.cli.options import (
     exit_codes,
     load_for_command,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from common.cluster.records import NodeRole
 
 app = typer.Typer(
     name="headwater",
@@ -75,40 +70,41 @@ EdgePortOption = Annotated[
 ReadyFdOption = Annotated[int | None, typer.Option("--ready-fd", hidden=True)]
 
 
-@app.command()
-def origin(
-    config: ConfigFile = None,
-    workers: WorkersOption = None,
-    listen: ListenOption = None,
-    admin: AdminOption = None,
-    redis: RedisOption = None,
-    node_id: NodeIdOption = None,
-    set_: SetOption = None,
-    ready_fd: ReadyFdOption = None,
-) -> None:
-    """Run an origin: encoders publish to it."""
-    from common.cluster.records import NodeRole
+def _add_node_command(role: str, summary: str) -> None:
+    """Add the command that runs a node of ``role``; both roles take the same options."""
 
-    flags = _node_flags(workers, listen, admin, redis, node_id)
-    _run_node(NodeRole.ORIGIN, config, set_, flags, ready_fd)
+    @app.command(role, help=summary)
+    def run(
+        config: ConfigFile = None,
+        workers: WorkersOption = None,
+        listen: ListenOption = None,
+        admin: AdminOption = None,
+        redis: RedisOption = None,
+        node_id: NodeIdOption = None,
+        set_: SetOption = None,
+        ready_fd: ReadyFdOption = None,
+    ) -> None:
+        flags: dict[tuple[str, str], object] = {
+            ("--workers", "node.workers"): workers,
+            ("--listen", "rtmp.listen"): listen,
+            ("--admin", "admin.listen"): admin,
+            ("--redis", "redis.url"): redis,
+            ("--node-id", "node.id"): node_id,
+        }
+        with exit_codes():
+            import uvloop
+
+            from common.cluster.records import NodeRole
+            from common.logs import setup_logging
+            from common.supervisor.node import run_node
+
+            settings = load_for_command(config, set_, flags).settings
+            setup_logging(settings.log.level, settings.log.format, node=settings.node.id)
+            raise typer.Exit(uvloop.run(run_node(NodeRole(role), settings, ready_fd=ready_fd)))
 
 
-@app.command()
-def edge(
-    config: ConfigFile = None,
-    workers: WorkersOption = None,
-    listen: ListenOption = None,
-    admin: AdminOption = None,
-    redis: RedisOption = None,
-    node_id: NodeIdOption = None,
-    set_: SetOption = None,
-    ready_fd: ReadyFdOption = None,
-) -> None:
-    """Run an edge: players watch from it."""
-    from common.cluster.records import NodeRole
-
-    flags = _node_flags(workers, listen, admin, redis, node_id)
-    _run_node(NodeRole.EDGE, config, set_, flags, ready_fd)
+_add_node_command("origin", "Run an origin: encoders publish to it.")
+_add_node_command("edge", "Run an edge: players watch from it.")
 
 
 @app.command("config")
@@ -228,37 +224,3 @@ def version() -> None:
 def main() -> None:
     """Run the command line; never returns."""
     app()
-
-
-def _node_flags(
-    workers: int | None,
-    listen: str | None,
-    admin: str | None,
-    redis: str | None,
-    node_id: str | None,
-) -> dict[tuple[str, str], object]:
-    return {
-        ("--workers", "node.workers"): workers,
-        ("--listen", "rtmp.listen"): listen,
-        ("--admin", "admin.listen"): admin,
-        ("--redis", "redis.url"): redis,
-        ("--node-id", "node.id"): node_id,
-    }
-
-
-def _run_node(
-    role: "NodeRole",
-    config: "Path | None",
-    overrides: list[str] | None,
-    flags: dict[tuple[str, str], object],
-    ready_fd: int | None,
-) -> None:
-    with exit_codes():
-        import uvloop
-
-        from common.logs import setup_logging
-        from common.supervisor.node import run_node
-
-        settings = load_for_command(config, overrides, flags).settings
-        setup_logging(settings.log.level, settings.log.format, node=settings.node.id)
-        raise typer.Exit(uvloop.run(run_node(role, settings, ready_fd=ready_fd)))
