@@ -147,6 +147,11 @@ MESSAGES_IN = _counter("messages_in_total", "Media messages received, by type.",
 MESSAGES_OUT = _counter(
     "messages_out_total", "Media messages written, counted once per viewer, by type.", ("type",)
 )
+MESSAGES_REFUSED = ReasonCounter(
+    _counter(
+        "messages_refused_total", "Media messages that were broken: not forwarded.", ("reason",)
+    )
+)
 
 CONNECTIONS_REFUSED = ReasonCounter(
     _counter("connections_refused_total", "Connections refused before any use.", ("reason",))

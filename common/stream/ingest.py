@@ -10,6 +10,7 @@ from common.logs import get_log
 from common.media.flv import classify
 from common.media.metadata import DataKind, parse_data
 from common.media.packet import Packet, Role
+from common.metrics import MESSAGES_REFUSED
 from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import Message, MessageType
 from common.stream.live import LiveStream
@@ -28,14 +29,12 @@ class StreamClock(Protocol):
 class StreamFeed:
     """Feeds one stream from one source."""
 
-    __slots__ = ("_clock", "_limits", "_stream", "refused")
+    __slots__ = ("_clock", "_limits", "_stream")
 
     def __init__(self, stream: LiveStream, clock: StreamClock, limits: RtmpLimits) -> None:
         self._stream = stream
         self._clock = clock
         self._limits = limits
-        self.refused = 0
-        """Messages that were broken and not forwarded."""
 
     def take(self, message: Message) -> None:
         """Forward one message. A broken one is dropped and counted; the stream goes on."""
@@ -45,7 +44,7 @@ class StreamFeed:
             else:
                 self._take_data(message)
         except MediaError as error:
-            self.refused += 1
+            MESSAGES_REFUSED.inc(error.reason)
             _log.limited(error.reason).warning(
                 "message dropped", stream=self._stream.key, reason=str(error)
             )
