@@ -137,9 +137,10 @@ async def test_origin_that_cannot_be_had_is_suspected(edge: Edge, has_the_stream
 
 async def test_origin_that_ends_the_stream_in_good_order_is_not_suspected(edge: Edge) -> None:
     source, _ = await streaming(edge)
+    pull = edge.pull()  # it is forgotten when it is over
     await edge.directory.release(edge.table.leases[STREAM].route)
     source.end()
-    await until(lambda: edge.pull().over)
+    await until(lambda: pull.over)
     assert edge.directory.calls["suspect"] == 0
 
 
