@@ -11,7 +11,8 @@ from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import Message
 from common.stream.ingest import StreamFeed
 from origin.hub import HeldStream, Hub
-from origin.ownership import Lease, LeaseKeeper
+from origin.lease import Lease
+from origin.ownership import LeaseKeeper
 
 
 class PublishSession:
@@ -39,6 +40,8 @@ class PublishSession:
         self._lease: Lease | None = None
         self._feed: StreamFeed | None = None
         self._over = False
+        self._kept: list[Message] | None = None  # while it is not known whether we may serve
+        self._asking: asyncio.Task[None] | None = None
         self._starting = asyncio.ensure_future(self._start(policy))
 
     @property
@@ -47,9 +50,13 @@ class PublishSession:
         return self._claim.stream
 
     def media(self, message: Message) -> None:
-        """Feed the stream."""
-        if self._feed is not None:
+        """Feed the stream; after a sleep of the worker, only when its leases are confirmed."""
+        if self._feed is None:
+            return
+        if self._kept is None and self._leases.trusted:
             self._feed.take(message)
+        else:
+            self._keep(message)
 
     def stop(self, reason: str) -> None:
         """End the session: the encoder has stopped or is gone."""
@@ -58,6 +65,9 @@ class PublishSession:
         self._over = True
         self._feed = None
         self._starting.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
+            self._take_kept()
         if self._lease is not None:
             self._leases.release(self._lease)
         self._log.info("publisher gone", reason=reason)
@@ -93,6 +103,27 @@ class PublishSession:
             return
         self._link.pump()
         self._log.info("publisher accepted", encoder=self._claim.encoder, epoch=self._lease.epoch)
+
+    def _keep(self, message: Message) -> None:
+        """Keep what came in the same read; the encoder's next bytes wait in its socket."""
+        if self._kept is None:
+            self._kept = []
+            if not self._link.transport.is_closing():
+                self._link.transport.pause_reading()
+            self._asking = asyncio.ensure_future(self._go_on())
+        self._kept.append(message)
+
+    async def _go_on(self) -> None:
+        """Feed what was kept, if the stream is still ours: otherwise the session is over."""
+        await self._leases.until_trusted()
+        for message in self._take_kept():
+            self.media(message)
+
+    def _take_kept(self) -> list[Message]:
+        kept, self._kept = self._kept, None
+        if kept is not None and not self._link.transport.is_closing():
+            self._link.transport.resume_reading()
+        return kept or []
 
     def _refuse(self, error: StreamTaken) -> None:
         self._over = True

@@ -5,13 +5,17 @@ given up when the publisher leaves. A lease that another origin has taken is los
 announcement or at the next renewal: its stream is not served any more (the fence).
 
 Redis away: leases stay in force, new publishers get a provisional lease without an epoch, which is
-claimed as soon as Redis answers. It then carries the highest epoch, so there is one winner.
+claimed as soon as Redis answers. It then carries the highest epoch, so there is one winner. What
+was given up meanwhile is given up again.
+
+A worker that has slept (stopped, stuck) for about as long as a lease lives cannot know what it
+still owns. It is not `trusted` until the table has been asked, or could not be reached.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from time import monotonic
 
 from common.cluster.announcements import follow
 from common.cluster.directory import Directory
@@ -21,113 +25,134 @@ from common.errors import DirectoryUnavailable, StreamTaken
 from common.ids import OwnerId, StreamKey
 from common.logs import get_log
 from common.metrics import LEASE_EVENTS
+from origin.lease import Lease, LeaseHolder
+from origin.race import Races
+from origin.releases import Releases
+from origin.sleep_watch import SleepWatch
 
 _log = get_log("origin.ownership")
 
 
-class LeaseHolder(Protocol):
-    """Whoever publishes under a lease."""
-
-    def codecs(self) -> tuple[str, ...]:
-        """Return the stream's codecs as far as they are known, for the route."""
-        ...
-
-    def lease_lost(self, reason: str) -> None:
-        """Stop serving the stream: it is somebody else's now, or an operator wants it gone."""
-        ...
-
-
-class Lease:
-    """The right to serve one stream. Without a ``route`` it is provisional."""
-
-    __slots__ = ("claim", "holder", "policy", "route")
+class LeaseKeeper:
+    """All leases of a worker. ``listeners`` hear every announcement after it."""
 
     def __init__(
-        self, claim: Claim, policy: PublisherPolicy, holder: LeaseHolder, route: Route | None
+        self,
+        directory: Directory,
+        settings: LeaseSettings,
+        now: Callable[[], float] = monotonic,
     ) -> None:
-        self.claim = claim
-        self.policy = policy
-        self.holder = holder
-        self.route = route
-
-    @property
-    def epoch(self) -> int:
-        """The epoch of the lease; 0 while it is provisional."""
-        return self.route.epoch if self.route else 0
-
-
-class LeaseKeeper:
-    """All leases of a worker."""
-
-    def __init__(self, directory: Directory, settings: LeaseSettings) -> None:
         self._directory = directory
         self._renew_s = settings.renew_s
+        self._now = now
         self._leases: dict[StreamKey, Lease] = {}
-        self._claiming: dict[OwnerId, StreamKey] = {}  # the table has been asked
-        self._releasing: dict[asyncio.Task[None], StreamKey] = {}
+        self._races = Races()
+        self._releases = Releases(directory, settings.ttl_s, now, self._note_directory)
         self._renew_now = asyncio.Event()
+        self._renewed = asyncio.Event()
+        # A lease is in force for at least so long after whatever renewal was the last one.
+        surely_s = max(settings.ttl_s - settings.renew_s, settings.ttl_s / 2)
+        self._sleep = SleepWatch(surely_s, self._woke, now)
         self._loops: list[asyncio.Task[None]] = []
+        self.listeners: list[Callable[[ClusterEvent], None]] = []
         self.directory_ok = True
+
+    @property
+    def trusted(self) -> bool:
+        """Whether what is held may be served: the worker has not slept since it was renewed."""
+        return not self._sleep.overslept
 
     def start(self) -> None:
         """Begin to renew and to listen."""
+        self._sleep.start()
         self._loops = [
             asyncio.ensure_future(self._renew_for_ever()),
             asyncio.ensure_future(follow(self._directory, self._handle)),
         ]
 
-    async def acquire(self, claim: Claim, policy: PublisherPolicy, holder: LeaseHolder) -> Lease:
+    async def until_trusted(self) -> None:
+        """Return when what is held may be served: at once, but after a sleep."""
+        while not self.trusted:
+            self._renewed.clear()
+            await self._renewed.wait()
+
+    def holds(self, stream: StreamKey) -> bool:
+        """Return whether somebody of this worker has the lease of ``stream``."""
+        return stream in self._leases
+
+    async def acquire(
+        self,
+        claim: Claim,
+        policy: PublisherPolicy,
+        holder: LeaseHolder,
+        *,
+        over: int = 0,
+        provisionally: bool = True,
+    ) -> Lease:
         """Claim a stream for ``holder``; raises StreamTaken.
 
-        A lease that this worker has for the same stream is replaced: its holder is not told.
-        Cancelled while the table is asked, it gives back what the table then grants.
+        A lease that this worker has for the same stream is replaced where the policy allows it:
+        its holder is not told. ``over`` is as in `Directory.claim`. Without ``provisionally``
+        raises DirectoryUnavailable when the table is away. Cancelled while the table is asked, it
+        gives back what the table then grants.
         """
         stream = claim.stream
-        if leaving := [task for task, each in self._releasing.items() if each == stream]:
-            # The table would see the claim of a publisher that comes back as a second one's.
-            await asyncio.wait(leaving)
-        self._claiming[claim.owner] = stream
-        asking = asyncio.ensure_future(self._claim(claim, policy))
+        # The table would see the claim of a publisher that comes back as a second one's.
+        await self._releases.wait(stream)
+        held = self._leases.get(stream)
+        if held is not None and policy is not PublisherPolicy.TAKEOVER:
+            LEASE_EVENTS.labels(event="taken").inc()
+            raise StreamTaken(stream, held.claim.node)
+        race = self._races.begin(claim)
+        asking = asyncio.ensure_future(self._claim(claim, policy, over))
+        lease: Lease | None = None
         try:
             await asyncio.wait({asking})
+            route = asking.result()
+            race.judge(route)
+            if route is None and not provisionally:
+                raise DirectoryUnavailable("a stream is not taken from another without the table")
+            held = self._leases.get(stream)
+            if held is not None and not held.may_be_replaced(route, policy):
+                raise StreamTaken(stream, held.claim.node)
+            lease = self._leases[stream] = Lease(claim, policy, holder, route)
         except asyncio.CancelledError:
-            self._let_go(stream, self._give_back(asking))
+            self._releases.run(stream, self._give_back(asking))
             raise
         finally:
-            del self._claiming[claim.owner]
-        route = asking.result()
-        current = self._leases.get(stream)
-        if current is not None and not _may_replace(current, route, policy):
-            raise StreamTaken(stream, current.claim.node)
-        lease = self._leases[stream] = Lease(claim, policy, holder, route)
+            self._races.end(race)
+            if race.doubted and lease is None:
+                self._renew_now.set()  # who held it here has lost it after all, or to another
         return lease
 
-    def release(self, lease: Lease) -> None:
-        """Give a lease up; the table is told in the background.
+    def release(self, lease: Lease) -> bool:
+        """Give a lease up; the table is told in the background. Returns whether it was ours.
 
         Nothing happens to a lease that is lost, or replaced by another of this worker.
         """
         stream = lease.claim.stream
         if self._leases.get(stream) is not lease:
-            return
+            return False
         del self._leases[stream]
         if lease.route is not None:
-            self._let_go(stream, self._release(lease.route))
+            self._releases.add(lease.route)
+        return True
 
     async def close(self) -> None:
         """Give all leases up and stop; returns when the table knows."""
+        self._sleep.close()
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         for lease in list(self._leases.values()):
             self.release(lease)
-        while self._releasing:
-            await asyncio.wait(list(self._releasing))
+        await self._releases.finish()
 
-    async def _claim(self, claim: Claim, policy: PublisherPolicy) -> Route | None:
+    async def _claim(self, claim: Claim, policy: PublisherPolicy, over: int = 0) -> Route | None:
         """Ask the table; None when it is away."""
+        over = over or self._releases.unheard_epoch(claim.stream)
         try:
-            route = await self._directory.claim(claim, policy)
+            route = await self._directory.claim(claim, policy, over=over)
         except StreamTaken:
             self._note_directory(True)
             LEASE_EVENTS.labels(event="taken").inc()
@@ -147,20 +172,11 @@ class LeaseKeeper:
         except StreamTaken:
             return
         if route is not None:
-            await self._release(route)
+            await self._releases.release(route)
 
-    def _let_go(self, stream: StreamKey, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._releasing[task] = stream
-        task.add_done_callback(self._releasing.pop)
-
-    async def _release(self, route: Route) -> None:
-        try:
-            if await self._directory.release(route):
-                LEASE_EVENTS.labels(event="released").inc()
-        except DirectoryUnavailable as error:
-            # The lease runs out by itself.
-            self._note_directory(False, str(error))
+    def _woke(self) -> None:
+        _log.warning("worker has slept for longer than its leases live: asking before it serves")
+        self._renew_now.set()
 
     async def _renew_for_ever(self) -> None:
         while True:
@@ -169,32 +185,42 @@ class LeaseKeeper:
                     await self._renew_now.wait()
             except TimeoutError:
                 pass  # it is time anyway
+            self._sleep.tick()  # a sleep that is over by now is answered by what we ask now
             self._renew_now.clear()
+            asked_at = self._now()
             try:
                 await self._renew()
             except Exception as error:  # a bug met with one lease must not let all others run out
                 _log.exception("renewal failed", error)
+            self._sleep.confirm(asked_at)
+            self._renewed.set()
 
     async def _renew(self) -> None:
-        leases = list(self._leases.values())
-        held = [(lease, self._refreshed(lease.route, lease)) for lease in leases if lease.route]
-        if held:  # asking for nothing would not tell whether the table is there
-            try:
-                outcomes = await self._directory.renew([route for _, route in held])
-            except DirectoryUnavailable as error:
-                self._note_directory(False, str(error))
-                return
-            self._note_directory(True)
-            for (lease, _), outcome in zip(held, outcomes, strict=True):
-                if outcome is Renewal.LOST:
-                    self._lost_to_another(lease)
-                else:
-                    LEASE_EVENTS.labels(event=outcome.value).inc()
-        for lease in leases:
-            if self._leases.get(lease.claim.stream) is lease and lease.route is None:
+        """Renew what is held, then give up and claim what could not be while the table was away."""
+        try:
+            await self._renew_held()
+            await self._releases.repeat()
+        except DirectoryUnavailable as error:
+            self._note_directory(False, str(error))
+            return
+        for lease in [each for each in self._leases.values() if each.route is None]:
+            if self._leases.get(lease.claim.stream) is lease:
                 await self._claim_provisional(lease)
                 if not self.directory_ok:
                     return  # each further claim would wait for the deadline of its own
+
+    async def _renew_held(self) -> None:
+        leases = list(self._leases.values())
+        held = [(lease, self._refreshed(lease.route, lease)) for lease in leases if lease.route]
+        if not held:
+            return  # asking for nothing would not tell whether the table is there
+        outcomes = await self._directory.renew([route for _, route in held])
+        self._note_directory(True)
+        for (lease, _), outcome in zip(held, outcomes, strict=True):
+            if outcome is Renewal.LOST:
+                self._lost_to(None, lease)
+            else:
+                LEASE_EVENTS.labels(event=outcome.value).inc()
 
     def _refreshed(self, route: Route, lease: Lease) -> Route:
         """Return the route of ``lease`` with the codecs that are known by now."""
@@ -205,40 +231,53 @@ class LeaseKeeper:
         return route
 
     async def _claim_provisional(self, lease: Lease) -> None:
+        race = self._races.begin(lease.claim)
         try:
             route = await self._claim(lease.claim, lease.policy)
+            race.judge(route)
         except StreamTaken:
             self._lose(lease, "taken")
             return
+        finally:
+            self._races.end(race)
         if route is None:
             return
         if self._leases.get(route.stream) is lease:
             lease.route = route
         else:  # released while we claimed
-            self._let_go(route.stream, self._release(route))
+            self._releases.add(route)
 
     def _handle(self, event: ClusterEvent) -> None:
+        try:
+            self._take_note(event)
+        finally:
+            for listener in self.listeners:
+                listener(event)
+
+    def _take_note(self, event: ClusterEvent) -> None:
         if event.kind is EventKind.RESYNC:
             self._note_directory(True)
             self._renew_now.set()  # a flushed or restarted table is refilled now, not later
             return
+        if event.kind is EventKind.CLAIMED and event.route is not None:
+            self._races.hear(event.route)
         lease = self._leases.get(event.stream) if event.stream else None
         if lease is None:
             return
         if event.kind is EventKind.KICK:
             self._lose(lease, "kicked")
             if lease.route is not None:
-                self._let_go(lease.claim.stream, self._release(lease.route))
+                self._releases.add(lease.route)
         elif event.kind is EventKind.CLAIMED and event.route is not None:
-            other = event.route.claim.owner != lease.claim.owner
+            winner = event.route.claim.owner
             # A provisional lease is of no epoch yet: it is decided when it is claimed.
-            if other and lease.route is not None and event.route.epoch > lease.epoch:
-                self._lost_to_another(lease)
+            if winner != lease.claim.owner and lease.route and event.route.epoch > lease.epoch:
+                self._lost_to(winner, lease)
 
-    def _lost_to_another(self, lease: Lease) -> None:
-        if lease.claim.stream in self._claiming.values():
+    def _lost_to(self, winner: OwnerId | None, lease: Lease) -> None:
+        if self._races.doubt(lease.claim.stream, winner):
             # Perhaps to a publisher that has just come to this very worker: then the stream goes
-            # on, and so do its relays. If it was somebody else, the next renewal says so again.
+            # on, and so do its relays. If it was somebody else, a renewal says so when it is known.
             return
         LEASE_EVENTS.labels(event="lost").inc()
         self._lose(lease, "taken_over")
@@ -257,11 +296,3 @@ class LeaseKeeper:
                 _log.info("routing table is back")
             else:
                 _log.warning("routing table is away: leases stay in force", reason=problem)
-
-
-def _may_replace(current: Lease, route: Route | None, policy: PublisherPolicy) -> bool:
-    """Say whether a new claim with this answer of the table wins over a lease of this worker."""
-    if route is None:
-        return policy is not PublisherPolicy.REJECT  # the table would have said no
-    # Two publishers came at once and their answers crossed: the later claim stands.
-    return route.epoch >= current.epoch

@@ -48,12 +48,19 @@ class OriginRole:
         )
 
     def find(self, order: PlayOrder) -> LiveStream | None:
-        """Return a stream that is published at this worker."""
-        return self._hub.find(order.name.key)
+        """Return a stream that is published at this worker, unless that must be asked first."""
+        return self._hub.find(order.name.key) if self._leases.trusted else None
 
     async def acquire(self, order: PlayOrder) -> LiveStream:
-        """Refuse at once: who comes here was sent by the table, and waiting is the edge's."""
-        raise StreamNotFound(order.name.key)
+        """Refuse at once: who comes here was sent by the table, and waiting is the edge's.
+
+        Only a worker that has slept waits, until it knows whether the stream is still its own.
+        """
+        await self._leases.until_trusted()
+        stream = self._hub.find(order.name.key)
+        if stream is None:
+            raise StreamNotFound(order.name.key)
+        return stream
 
     def viewer_left(self, stream: LiveStream) -> None:
         """Nothing to do: a stream lives as long as its publisher."""

@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from common.clock import ManualClock
 from common.cluster import announcements
 from common.cluster.memory import MemoryDirectory, MemoryTable
 from common.cluster.records import Claim, ClusterEvent, EventKind
 from common.config.model import LeaseSettings, PublisherPolicy
 from common.errors import StreamTaken
-from origin.ownership import Lease, LeaseKeeper
+from origin.lease import Lease
+from origin.ownership import LeaseKeeper
 from tests.support.cluster import STREAM, make_claim
 from tests.support.spine import turns
 from tests.support.wait import until
@@ -222,7 +224,7 @@ async def test_publisher_that_comes_back_waits_for_its_own_release(
     assert owner_in(table) == MINE_TOO.owner
 
 
-async def test_lease_lost_while_it_is_claimed_is_lost_at_the_next_renewal(
+async def test_stream_that_is_lost_while_it_is_claimed_is_refused_at_once(
     keeper: LeaseKeeper,
     directory: WatchedDirectory,
     others: WatchedDirectory,
@@ -233,9 +235,206 @@ async def test_lease_lost_while_it_is_claimed_is_lost_at_the_next_renewal(
         await until(lambda: owner_in(table) == MINE.owner)
         await others.claim(THEIRS, TAKEOVER)
         await turns()
+    with pytest.raises(StreamTaken) as refusal:
+        await claiming
+    assert refusal.value.holder == THEIRS.node
+    assert owner_in(table) == THEIRS.owner
+
+
+async def test_missed_loss_while_claiming_is_found_at_the_next_renewal(
+    keeper: LeaseKeeper,
+    directory: WatchedDirectory,
+    others: WatchedDirectory,
+    table: MemoryTable,
+) -> None:
+    table.listeners.clear()
+    with directory.held("claim"):
+        claiming = asyncio.ensure_future(acquire(keeper))
+        await until(lambda: owner_in(table) == MINE.owner)
+        await others.claim(THEIRS, TAKEOVER)
     _, holder = await claiming
     await until(lambda: holder.lost == ["taken_over"])
+
+
+@pytest.fixture
+async def slow(directory: MemoryDirectory) -> AsyncIterator[LeaseKeeper]:
+    """A keeper that listens, but renews only when there is a reason."""
+    keeper = LeaseKeeper(directory, LeaseSettings(ttl_s=1000, renew_s=300))
+    keeper.start()
+    await until(lambda: not keeper._renew_now.is_set())
+    await turns()
+    yield keeper
+    await keeper.close()
+
+
+async def test_holder_is_told_at_once_when_a_third_party_wins_over_a_claim_here(
+    slow: LeaseKeeper,
+    directory: WatchedDirectory,
+    others: WatchedDirectory,
+    table: MemoryTable,
+) -> None:
+    _, former = await acquire(slow)
+    with directory.held("claim"):
+        claiming = asyncio.ensure_future(acquire(slow, MINE_TOO))
+        await until(lambda: owner_in(table) == MINE_TOO.owner)
+        await others.claim(THEIRS, TAKEOVER)
+        await until(lambda: bool(former.lost), timeout_s=1)
+    with pytest.raises(StreamTaken):
+        await claiming
     assert owner_in(table) == THEIRS.owner
+
+
+async def test_holder_is_told_at_once_when_who_took_over_here_is_gone_before_the_answer(
+    slow: LeaseKeeper, directory: WatchedDirectory, table: MemoryTable
+) -> None:
+    _, former = await acquire(slow)
+    with directory.held("claim"):
+        claiming = asyncio.ensure_future(acquire(slow, MINE_TOO))
+        await until(lambda: owner_in(table) == MINE_TOO.owner)
+        await turns()
+        claiming.cancel()
+    await until(lambda: bool(former.lost), timeout_s=1)
+    await until(lambda: owner_in(table) is None, timeout_s=1)
+
+
+async def test_provisional_lease_that_loses_while_it_is_claimed_is_lost_at_once(
+    slow: LeaseKeeper, directory: WatchedDirectory, others: WatchedDirectory, table: MemoryTable
+) -> None:
+    table.go_down()
+    _, holder = await acquire(slow)
+    with directory.held("claim"):
+        table.come_back()
+        await until(lambda: owner_in(table) == MINE.owner)
+        await others.claim(THEIRS, TAKEOVER)
+        await turns()
+    await until(lambda: holder.lost == ["taken"], timeout_s=1)
+
+
+async def test_release_that_failed_is_repeated_when_the_table_is_back(
+    slow: LeaseKeeper, table: MemoryTable
+) -> None:
+    lease, _ = await acquire(slow)
+    table.go_down()
+    slow.release(lease)
+    await turns()
+    assert owner_in(table) == MINE.owner
+    table.come_back()
+    await until(lambda: owner_in(table) is None, timeout_s=1)
+    assert slow.directory_ok
+
+
+async def test_publisher_that_comes_back_is_not_refused_for_its_own_unheard_release(
+    deaf: LeaseKeeper, table: MemoryTable
+) -> None:
+    lease, _ = await acquire(deaf, policy=REJECT)
+    table.go_down()
+    deaf.release(lease)
+    await turns()
+    table.reachable = True
+    await acquire(deaf, MINE_TOO, REJECT)
+    assert owner_in(table) == MINE_TOO.owner
+    await deaf._renew()  # the old release does no harm
+    assert owner_in(table) == MINE_TOO.owner
+    await deaf.close()
+
+
+async def test_provisional_lease_is_not_lost_to_an_unheard_release_of_this_worker(
+    slow: LeaseKeeper, table: MemoryTable
+) -> None:
+    lease, _ = await acquire(slow, policy=REJECT)
+    table.go_down()
+    slow.release(lease)
+    await turns()
+    again, holder = await acquire(slow, MINE_TOO, REJECT)
+    assert again.epoch == 0
+    table.come_back()
+    await until(lambda: again.epoch > 0, timeout_s=1)
+    assert not holder.lost
+    assert owner_in(table) == MINE_TOO.owner
+
+
+async def test_release_that_has_run_out_by_itself_is_not_repeated(
+    directory: WatchedDirectory, table: MemoryTable
+) -> None:
+    clock = ManualClock()
+    keeper = LeaseKeeper(directory, LeaseSettings(), clock.monotonic)
+    lease, _ = await acquire(keeper)
+    table.go_down()
+    keeper.release(lease)
+    await turns()
+    table.reachable = True
+    clock.advance(11)
+    await keeper._renew()
+    assert directory.calls["release"] == 1
+    assert keeper._releases.unheard_epoch(STREAM) == 0
+    await keeper.close()
+
+
+class Sleeper:
+    """A keeper whose worker can be put to sleep."""
+
+    def __init__(self, directory: WatchedDirectory) -> None:
+        self.clock = ManualClock()
+        self.keeper = LeaseKeeper(directory, LeaseSettings(), self.clock.monotonic)
+
+
+@pytest.fixture
+async def sleeper(directory: WatchedDirectory) -> AsyncIterator[Sleeper]:
+    sleeper = Sleeper(directory)
+    sleeper.keeper.start()
+    await turns()
+    yield sleeper
+    await sleeper.keeper.close()
+
+
+async def test_worker_that_slept_asks_before_it_serves(
+    sleeper: Sleeper, directory: WatchedDirectory, others: WatchedDirectory, table: MemoryTable
+) -> None:
+    keeper = sleeper.keeper
+    _, holder = await acquire(keeper)
+    assert keeper.trusted
+    table.listeners.clear()
+    await others.claim(THEIRS, TAKEOVER)
+    with directory.held("renew"):
+        sleeper.clock.advance(20)
+        assert not keeper.trusted
+        waiting = asyncio.ensure_future(keeper.until_trusted())
+        await until(lambda: directory.calls["renew"] == 1, timeout_s=1)
+        assert not keeper.trusted
+        assert not waiting.done()
+    await waiting
+    assert holder.lost == ["taken_over"]
+    assert keeper.trusted
+
+
+async def test_answer_to_what_was_asked_before_the_sleep_proves_nothing(
+    sleeper: Sleeper, directory: WatchedDirectory
+) -> None:
+    keeper = sleeper.keeper
+    await acquire(keeper)
+    with directory.held("renew"):
+        keeper._renew_now.set()
+        await until(lambda: directory.calls["renew"] == 1, timeout_s=1)
+        sleeper.clock.advance(20)
+    await until(lambda: directory.calls["renew"] == 2, timeout_s=1)
+    await keeper.until_trusted()
+
+
+async def test_worker_that_slept_serves_on_when_the_table_is_away(
+    sleeper: Sleeper, table: MemoryTable
+) -> None:
+    keeper = sleeper.keeper
+    _, holder = await acquire(keeper)
+    table.go_down()
+    sleeper.clock.advance(20)
+    assert not keeper.trusted
+    await asyncio.wait_for(keeper.until_trusted(), 1)
+    assert not holder.lost
+
+
+async def test_short_pause_is_no_sleep(sleeper: Sleeper) -> None:
+    sleeper.clock.advance(6)
+    assert sleeper.keeper.trusted
 
 
 async def test_provisional_lease_is_claimed_when_the_table_is_back(

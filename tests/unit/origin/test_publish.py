@@ -5,19 +5,27 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from common.clock import SystemClock
 from common.cluster.memory import MemoryDirectory, MemoryTable
-from common.rtmp.events import Refused
+from common.config.model import PublisherPolicy
+from common.local.player import open_player
+from common.rtmp.events import PlayStarted, Refused
+from origin.app import OriginApp
+from tests.support.cluster import make_claim
 from tests.support.publisher import Publisher, open_publisher
 from tests.support.spine import (
     STREAM,
     InProcess,
+    frame_name,
     make_frames,
     make_headers,
     memory_directory,
     quick_settings,
     running_origin,
+    turns,
 )
 from tests.support.wait import until
+from tests.support.watched_directory import WatchedDirectory
 from tests.support.watcher import watching
 
 
@@ -139,6 +147,76 @@ async def test_takeover_by_another_origin_ends_publisher_and_relays(
         assert watcher.was_told_the_end
         assert not second.closed.done()
         second.close()
+
+
+def put_to_sleep(origin: InProcess) -> None:
+    """Make a worker believe that it has been stopped for longer than its leases live."""
+    assert isinstance(origin.app, OriginApp)
+    origin.app._leases._sleep._ticked_at -= 10
+
+
+async def test_worker_that_slept_and_lost_its_stream_serves_nothing_of_it(
+    table: MemoryTable,
+) -> None:
+    # It renews once in 300 s, so that it asks only because it has slept.
+    settings = quick_settings(lease={"ttl_s": 2.0, "renew_s": 300.0})
+    directory = WatchedDirectory(table, SystemClock())
+    async with running_origin(directory, settings) as origin:
+        publisher = await open_publisher(origin.url())
+        send(publisher, "a")
+        async with watching(origin.url()) as relay:
+            await relay.until(lambda: len(relay.coded) == 5)
+            listening, table.listeners = table.listeners, set()
+            await directory.claim(make_claim(owner="other/0/x"), PublisherPolicy.TAKEOVER)
+            table.listeners = listening
+            with directory.held("renew"):
+                put_to_sleep(origin)
+                send(publisher, "zombie", first=5)
+                late = await open_player(origin.url(), lambda message, now: None)
+                await until(lambda: directory.calls["renew"] == 1)
+                await turns()
+                assert not any(isinstance(event, PlayStarted) for event in late.events)
+            await relay.until_closed()
+            assert relay.was_told_the_end
+            assert len(relay.coded) == 5
+        assert (await publisher.closed).reason == "refused"
+        assert (await late.closed).reason == "refused"
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_worker_that_slept_and_has_its_stream_still_goes_on_with_all_of_it(
+    origin: InProcess, table: MemoryTable, away: bool
+) -> None:
+    publisher = await open_publisher(origin.url())
+    send(publisher, "a")
+    async with watching(origin.url()) as relay:
+        await relay.until(lambda: len(relay.coded) == 5)
+        if away:
+            table.go_down()
+        for first in (5, 10, 15):
+            put_to_sleep(origin)
+            send(publisher, "b", first=first)
+            await relay.until(lambda first=first: len(relay.coded) == first + 5)
+        names = [frame_name(tag.payload) for tag in relay.coded]
+        assert names == [f"a-{n}" for n in range(5)] + [f"b-{n}" for n in range(5, 20)]
+    publisher.close()
+
+
+async def test_publisher_that_leaves_while_its_worker_asks_leaves_the_connection_usable(
+    table: MemoryTable,
+) -> None:
+    settings = quick_settings(lease={"ttl_s": 2.0, "renew_s": 300.0})
+    directory = WatchedDirectory(table, SystemClock())
+    async with running_origin(directory, settings) as origin:
+        publisher = await open_publisher(origin.url())
+        with directory.held("renew"):
+            put_to_sleep(origin)
+            send(publisher, "a")
+            await until(lambda: directory.calls["renew"] == 1)
+            publisher.close()
+            await asyncio.sleep(0)
+        await until(lambda: origin.app.status().publishers == 0)
+        await until(lambda: STREAM not in table.leases)
 
 
 async def test_reject_policy_holds_across_origins(table: MemoryTable) -> None:
