@@ -4,6 +4,7 @@ import asyncio
 
 from common.cluster.directory import Directory
 from common.cluster.redis_directory import RedisDirectory
+from common.net.drain import Farewell
 from common.net.meters import Meters
 from common.net.server import RtmpServer
 from common.net.services import Services
@@ -67,8 +68,11 @@ class EdgeApp:
         self._streams.members_changed(slots)
 
     async def drain(self, timeout_s: float) -> None:
-        """Take nobody new; wait for those who are here."""
-        await self._server.drain(timeout_s)
+        """Send viewers elsewhere, and serve sibling workers until theirs have gone."""
+        self._server.leave_shared_ports()
+        self._streams.stop_lingering()
+        settings = self._context.settings.drain
+        await Farewell(self._services.registry, settings, timeout_s).viewers()
 
     async def stop(self) -> None:
         """Close everything."""

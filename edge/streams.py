@@ -41,6 +41,7 @@ class Streams:
         self._entries: dict[StreamKey, _Entry] = {}
         self._running: dict[asyncio.Task[None], Pull] = {}  # those that are ending included
         self._members: frozenset[int] = frozenset()
+        self._linger_s = self._settings.edge.linger_s
         self._past_bytes_in = 0  # of pulls that are over
 
     @property
@@ -91,6 +92,13 @@ class Streams:
         for pull in list(self._running.values()):
             pull.members_changed()
 
+    def stop_lingering(self) -> None:
+        """End each pull with its last viewer from now on: no new ones come, and siblings wait."""
+        self._linger_s = 0.0
+        for entry in list(self._entries.values()):
+            if entry.linger is not None and not entry.pull.live.viewers:
+                self._linger(entry)
+
     def measure(self) -> None:
         """Set the gauges that only pulls know."""
         states = Counter(pull.state for pull in self._running.values())
@@ -137,9 +145,7 @@ class Streams:
     def _linger(self, entry: _Entry) -> None:
         if entry.linger is not None:
             entry.linger.cancel()  # a viewer has come and gone meanwhile: the time begins anew
-        entry.linger = self._loop.call_later(
-            self._settings.edge.linger_s, self._end_if_unused, entry
-        )
+        entry.linger = self._loop.call_later(self._linger_s, self._end_if_unused, entry)
 
     def _end_if_unused(self, entry: _Entry) -> None:
         if not entry.pull.live.viewers:

@@ -5,6 +5,7 @@ import asyncio
 from common.clock import SystemClock
 from common.cluster.directory import Directory
 from common.cluster.redis_directory import RedisDirectory
+from common.net.drain import Farewell
 from common.net.meters import Meters
 from common.net.server import RtmpServer
 from common.net.services import Services
@@ -73,8 +74,10 @@ class OriginApp:
         """Nothing to do: a stream stays at the worker that its encoder reached."""
 
     async def drain(self, timeout_s: float) -> None:
-        """Take nobody new; wait for those who are here."""
-        await self._server.drain(timeout_s)
+        """Send publishers elsewhere, and serve relays until they have gone."""
+        self._server.leave_shared_ports()
+        settings = self._context.settings.drain
+        await Farewell(self._services.registry, settings, timeout_s).publishers()
 
     async def stop(self) -> None:
         """Close everything, and give the leases up so that nobody waits for them."""

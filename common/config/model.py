@@ -43,6 +43,15 @@ def _checked_redis_url(url: SecretStr) -> SecretStr:
     return url
 
 
+def _checked_server_url(url: str) -> str:
+    parts = urlsplit(url)
+    beyond = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+    if parts.scheme not in ("rtmp", "rtmps") or not parts.hostname or beyond:
+        raise ValueError("must be rtmp://host:port or rtmps://host:port, without a path")
+    _ = parts.port  # raises for one that is none
+    return url.rstrip("/")
+
+
 def _text_schema(form: str) -> WithJsonSchema:
     # `examples` carries the words that messages and the reference page use for this form.
     return WithJsonSchema({"type": "string", "examples": [form]})
@@ -57,6 +66,11 @@ Word = Annotated[
 Address = Annotated[str, AfterValidator(_checked_address), _text_schema("host:port")]
 HostName = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9._:-]{0,253}$"), _text_schema("a host name or IP address")
+]
+ServerUrl = Annotated[
+    str,
+    AfterValidator(lambda url: _checked_server_url(url) if url else url),
+    _text_schema("rtmp://host:port or rtmps://host:port"),
 ]
 RedisUrl = Annotated[
     SecretStr,
@@ -292,8 +306,25 @@ class SupervisorSettings(Section):
     """Restarts within `restart_window_s` after which the node gives up …"""
     restart_window_s: Seconds = 60.0
     """… and ends with an error, so that whoever runs it sees it."""
-    drain_s: Seconds = 10.0
-    """From SIGTERM to the end of the last connection."""
+    drain_s: Seconds = 30.0
+    """From SIGTERM to the end of the last connection, at most. A second signal: now."""
+
+
+class DrainSettings(Section):
+    """How the clients of a node that leaves are sent elsewhere."""
+
+    reconnect_url: ServerUrl = ""
+    """Where clients that can are asked to reconnect; their app is added. Empty: where they were."""
+    publishers_after_s: float = Field(default=1.0, ge=0, le=86_400)
+    """So long after SIGTERM the first publisher is closed at a keyframe, the others one by one …"""
+    asked_s: float = Field(default=5.0, ge=0, le=86_400)
+    """… those that were asked to reconnect and are still here only after so long."""
+    keyframe_wait_s: Seconds = 5.0
+    """A publisher whose next keyframe does not come for so long is closed without one."""
+    viewers_last_s: Seconds = 3.0
+    """Viewers that are still here are closed one by one, so long before the deadline."""
+    per_second: float = Field(default=50.0, gt=0, le=100_000)
+    """Clients that a worker asks or closes in a second; more where the time would not suffice."""
 
 
 class LogSettings(Section):
@@ -332,5 +363,7 @@ class Settings(Section):
     """Health and metrics."""
     supervisor: SupervisorSettings = SupervisorSettings()
     """Worker processes."""
+    drain: DrainSettings = DrainSettings()
+    """Sending clients elsewhere when the node leaves."""
     log: LogSettings = LogSettings()
     """Logging."""

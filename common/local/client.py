@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from common.errors import HeadwaterError
 from common.rtmp.client import ClientConnection, Mode
@@ -92,9 +92,15 @@ class RtmpClient(asyncio.Protocol):
         """Take a media message; by default it is dropped."""
 
 
-async def open_client(url: str, mode: Mode, make: Callable[[ClientConnection], _Client]) -> _Client:
+async def open_client(
+    url: str,
+    mode: Mode,
+    make: Callable[[ClientConnection], _Client],
+    properties: Mapping[str, Any] | None = None,
+) -> _Client:
     """Connect to ``url`` to play or publish it; what comes of that is told by the client's events.
 
+    ``properties`` are added to the connect object, or take the place of what is in it.
     Raises HeadwaterError when nobody listens there, ConfigError for a URL that is none.
     """
     target = parse_rtmp_url(url)
@@ -107,6 +113,7 @@ async def open_client(url: str, mode: Mode, make: Callable[[ClientConnection], _
         now=monotonic(),
         chunk_size=_CHUNK_SIZE,
         random_bytes=os.urandom,
+        connect_properties=properties,
     )
     loop = asyncio.get_running_loop()
     try:

@@ -1,7 +1,8 @@
 """A player in this process: takes a stream over RTMP and looks at it without decoding."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
+from typing import Any
 
 from common.errors import MediaError
 from common.local.client import RtmpClient, open_client
@@ -36,9 +37,11 @@ class RtmpPlayer(RtmpClient):
         self._on_message(message, now)
 
 
-async def open_player(url: str, on_message: OnMessage) -> RtmpPlayer:
-    """Connect to ``url`` and play it; raises as `open_client`."""
-    return await open_client(url, Mode.PLAY, lambda core: RtmpPlayer(core, on_message))
+async def open_player(
+    url: str, on_message: OnMessage, properties: Mapping[str, Any] | None = None
+) -> RtmpPlayer:
+    """Connect to ``url`` and play it; see `open_client`."""
+    return await open_client(url, Mode.PLAY, lambda core: RtmpPlayer(core, on_message), properties)
 
 
 def _is_keyframe(message: Message) -> bool:

@@ -192,6 +192,19 @@ class RtmpConnection(asyncio.Protocol):
             self.core.close(reason, detail)
             self.pump()
 
+    def ask_to_reconnect(self, address: str) -> bool:
+        """Ask the client to reconnect, if it has said that it can; say whether it was asked."""
+        if self._closing or not self._session.ask_to_reconnect(address):
+            return False
+        self.pump()
+        return True
+
+    def end_at_keyframe(self, reason: str, within_s: float) -> None:
+        """End a publisher where its next GOP begins, at most after ``within_s``."""
+        if not self._closing:
+            self._session.end_at_keyframe(reason)
+            self._services.loop.call_later(within_s, self.close, reason)
+
     def abort(self, reason: str) -> None:
         """End the connection at once; nothing more is sent."""
         if not self._closing:

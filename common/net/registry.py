@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+from collections.abc import Collection
 from typing import Final, Protocol
 
 from common.logs import get_log
@@ -12,8 +13,25 @@ RESERVED_FDS: Final = 256
 _log = get_log("rtmp")
 
 
-class Abortable(Protocol):
-    """A connection that can be ended."""
+class Client(Protocol):
+    """A connection as those see it who have nothing to do with what it plays or publishes."""
+
+    @property
+    def kind(self) -> str:
+        """What it is: publisher, player, relay, sibling or client."""
+        ...
+
+    def ask_to_reconnect(self, address: str) -> bool:
+        """Ask the client to reconnect, if it has said that it can; say whether it was asked."""
+        ...
+
+    def end_at_keyframe(self, reason: str, within_s: float) -> None:
+        """End a publisher where its next GOP begins, at most after ``within_s``."""
+        ...
+
+    def close(self, reason: str, detail: str = "") -> None:
+        """End; what is written already is still sent."""
+        ...
 
     def abort(self, reason: str) -> None:
         """End at once."""
@@ -26,8 +44,10 @@ class Registry:
     def __init__(self, maximum: int) -> None:
         self.bytes_in = 0  # of all connections since the worker's start
         self._maximum = _affordable(maximum)
-        self.connections: set[Abortable] = set()
+        self.connections: set[Client] = set()
         self._sessions = 0
+        self.draining = False
+        """Whether the worker leaves: what is connected stays, but nobody begins to publish."""
         self._closed = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -40,17 +60,17 @@ class Registry:
         self._sessions += 1
         return self._sessions
 
-    def admit(self, connection: Abortable) -> str:
+    def admit(self, connection: Client) -> str:
         """Take ``connection`` in; return why not, "" when it is in."""
         if self._closed:
-            return "draining"
+            return "closing"
         if len(self.connections) >= self._maximum:
             return "too_many_connections"
         self.connections.add(connection)
         self._empty.clear()
         return ""
 
-    def forget(self, connection: Abortable) -> None:
+    def forget(self, connection: Client) -> None:
         """Take note that ``connection`` is gone."""
         self.connections.discard(connection)
         if not self.connections:
@@ -59,6 +79,10 @@ class Registry:
     def close(self) -> None:
         """Admit nobody any more."""
         self._closed = True
+
+    def of_kinds(self, kinds: Collection[str]) -> list[Client]:
+        """Return the connections that are one of ``kinds`` now."""
+        return [each for each in self.connections if each.kind in kinds]
 
     async def wait_empty(self) -> None:
         """Return when the last connection has gone."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from contextlib import suppress
 from pathlib import Path
 
 from common.net.connection import RtmpConnection
@@ -15,7 +14,8 @@ class RtmpServer:
     def __init__(self, services: Services, backlog: int) -> None:
         self._services = services
         self._backlog = backlog
-        self._servers: list[asyncio.AbstractServer] = []
+        self._shared: list[asyncio.AbstractServer] = []
+        self._own: list[asyncio.AbstractServer] = []
 
     async def listen_tcp(self, host: str, port: int, *, shared: bool) -> int:
         """Accept connections on ``host:port``; return the port (for 0: the one that was free).
@@ -28,7 +28,7 @@ class RtmpServer:
         server = await self._services.loop.create_server(
             lambda: RtmpConnection(self._services), sock=sock, backlog=self._backlog
         )
-        self._servers.append(server)
+        (self._shared if shared else self._own).append(server)
         return int(sock.getsockname()[1])
 
     async def listen_siblings(self, path: Path) -> None:
@@ -37,24 +37,25 @@ class RtmpServer:
         server = await self._services.loop.create_unix_server(
             lambda: RtmpConnection(self._services, sibling=True), str(path), backlog=self._backlog
         )
-        self._servers.append(server)
+        self._own.append(server)
 
-    async def drain(self, timeout_s: float) -> None:
-        """Stop listening; return when the last connection has gone, at most after the time."""
-        self._stop_listening()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._services.registry.wait_empty(), timeout_s)
+    def leave_shared_ports(self) -> None:
+        """Take no new clients; relays and siblings still find this worker on ports of its own.
+
+        Whoever is connected stays; so does one whose connection was accepted in this very moment.
+        """
+        for server in self._shared:
+            server.close()
+        self._shared.clear()
 
     async def stop(self) -> None:
         """Close everything at once."""
-        self._stop_listening()
+        self.leave_shared_ports()
+        for server in self._own:
+            server.close()
+        self._services.registry.close()
         self._services.registry.abort_all("shutdown")
         self._services.deadlines.close()
-
-    def _stop_listening(self) -> None:
-        self._services.registry.close()
-        for server in self._servers:
-            server.close()
 
 
 def _listening_socket(host: str, port: int, shared: bool) -> socket.socket:

@@ -5,6 +5,7 @@ from functools import lru_cache
 from common.errors import StreamNameError, UsageError
 from common.metrics import DISCONNECTS
 from common.net.hello import RelayHello, parse_hello
+from common.net.last_gop import LastGop
 from common.net.link import Link
 from common.net.playback import Playback
 from common.net.roles import PlayOrder, Publishing
@@ -83,7 +84,7 @@ class Session:
             case ConnectRequested():
                 self._connect(event)
             case PublishRequested():
-                self._publishing = self._services.role.publish(self, event)
+                self._publish(event)
             case PublishStopped():
                 self._stop_publishing("unpublished")
             case PlayRequested():
@@ -111,6 +112,16 @@ class Session:
         """Note the end of the socket."""
         self._end(reason, "")
 
+    def ask_to_reconnect(self, address: str) -> bool:
+        """Ask the client to reconnect to ``address``, "" for the one it knows; see `Client`."""
+        tc_url = f"{address}/{self._app}" if address else None
+        return self.link.core.request_reconnect(tc_url, "this server is leaving")
+
+    def end_at_keyframe(self, reason: str) -> None:
+        """Close the connection where the publisher's next GOP begins."""
+        if self._publishing is not None:
+            self._publishing = LastGop(self._publishing, self.link, reason)
+
     def _connect(self, event: ConnectRequested) -> None:
         self._app = _shared(event.app)
         self._tc_url = _shared(event.tc_url)
@@ -131,6 +142,15 @@ class Session:
         if self._sibling:
             return ViewerKind.SIBLING
         return ViewerKind.PLAYER if self._hello is None else ViewerKind.RELAY
+
+    def _publish(self, event: PublishRequested) -> None:
+        if self._services.registry.draining:
+            # No error status: encoders take one for a bad stream key and give up. When they are
+            # just closed, they come back, and then to another node.
+            self.link.log.info("publisher turned away", reason="draining")
+            self.link.close("draining")
+        else:
+            self._publishing = self._services.role.publish(self, event)
 
     def _play(self, event: PlayRequested) -> None:
         try:

@@ -1,8 +1,9 @@
 """An encoder in this process: publishes FLV tags at the pace of their times, or faster."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from time import monotonic
+from typing import Any
 
 from common.local.client import RtmpClient, open_client
 from common.media.flv_file import FlvTag
@@ -40,9 +41,9 @@ class Publisher(RtmpClient):
             self.send(tag, offset=offset)
 
 
-async def open_publisher(url: str) -> Publisher:
+async def open_publisher(url: str, properties: Mapping[str, Any] | None = None) -> Publisher:
     """Return a publisher that has been answered; ``started`` says how."""
-    publisher = await open_client(url, Mode.PUBLISH, Publisher)
+    publisher = await open_client(url, Mode.PUBLISH, Publisher, properties)
     async with asyncio.timeout(10):
         await publisher.started
     return publisher

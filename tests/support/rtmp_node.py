@@ -122,7 +122,7 @@ class Node:
 async def running_node(**sections: object) -> AsyncIterator[Node]:
     """Runs a node with these settings on a free port."""
     node = Node(Settings.model_validate(sections))
-    node.port = await node.server.listen_tcp(HOST, 0, shared=False)
+    node.port = await node.server.listen_tcp(HOST, 0, shared=True)
     try:
         yield node
     finally:

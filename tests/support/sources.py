@@ -11,7 +11,7 @@ from common.ids import NodeId, StreamKey
 from common.local.redis_server import HOST
 from common.media.flv_file import FlvTag
 from common.media.timeline import Timeline
-from common.net.registry import Abortable
+from common.net.registry import Client
 from common.net.roles import Encoder, PlayOrder, Publishing
 from common.net.server import RtmpServer
 from common.net.services import Services
@@ -43,7 +43,7 @@ class Source:
         self._feeds: dict[StreamKey, StreamFeed] = {}
 
     @property
-    def connections(self) -> list[Abortable]:
+    def connections(self) -> list[Client]:
         """The connections that are open."""
         return list(self._services.registry.connections)
 

@@ -1,7 +1,7 @@
 """A viewer in this process that keeps everything it gets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -66,10 +66,10 @@ class Watcher:
 
 
 @asynccontextmanager
-async def watching(url: str) -> AsyncIterator[Watcher]:
+async def watching(url: str, properties: Mapping[str, Any] | None = None) -> AsyncIterator[Watcher]:
     """Play ``url`` for the length of the block."""
     watcher = Watcher()
-    watcher.player = await open_player(url, watcher.take)
+    watcher.player = await open_player(url, watcher.take, properties)
     try:
         yield watcher
     finally:

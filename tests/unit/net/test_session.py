@@ -15,6 +15,7 @@ from common.metrics import DISCONNECTS, FIRST_FRAME
 from common.net.hello import MAX_HOPS, RelayHello
 from common.stream.viewer import ViewerKind
 from tests.support.rtmp_node import (
+    HOST,
     NODE,
     NetClient,
     Node,
@@ -327,28 +328,23 @@ async def test_a_sibling_comes_by_its_own_socket_and_is_no_loop(
 # The server
 
 
-async def test_draining_takes_nobody_new_and_waits_for_who_is_here(
+async def test_leaving_the_shared_port_takes_nobody_new_and_keeps_who_is_here(
     node: Node, client: NetClient
 ) -> None:
     node.begin_stream()
     client.ask_to_play()
     await client.until_media(b"K1")
-    drained = asyncio.ensure_future(node.server.drain(20))
-    await asyncio.sleep(0)
+    own_port = await node.server.listen_tcp(HOST, 0, shared=False)
+    node.server.leave_shared_ports()
     with pytest.raises(ConnectionRefusedError):
         async with connected(node):
             pass
     node.push(Role.FRAME, b"F1")
     await client.until_media(b"F1")
-    assert not drained.done()
-    client.writer.close()
-    await asyncio.wait_for(drained, 10)
-
-
-async def test_draining_ends_at_its_deadline(node: Node, client: NetClient) -> None:
-    await until(lambda: bool(node.connections))
-    await asyncio.wait_for(node.server.drain(0.05), 10)
-    assert node.connections
+    node.port = own_port  # of relays
+    async with connected(node) as relay:
+        relay.ask_to_play()
+        await relay.until_media(b"K1")
 
 
 async def test_stopping_closes_everybody_at_once(node: Node, client: NetClient) -> None:
