@@ -28,6 +28,11 @@ MAX_UNREAD_REPLIES: Final = 256 * 1024
 """A client that asks and asks but does not read the answers is closed at this many bytes of them.
 Viewers have limits of their own."""
 
+MAX_READ_S: Final = 0.02
+"""A read that took longer is followed by a rest of as long: the loop reads up to 32 times from one
+socket before anything else gets a turn, and a client that sends what is dear to take in could
+keep a worker from its heartbeat until the supervisor kills it."""
+
 _log = get_log("rtmp")
 
 
@@ -109,8 +114,12 @@ class RtmpConnection(asyncio.Protocol):
             if self._lingered > MAX_LINGER_BYTES:
                 self.transport.abort()
             return
-        self.core.receive_data(data, self._services.now())
+        began = self._services.now()
+        self.core.receive_data(data, began)
         self.pump()
+        took = self._services.now() - began
+        if took > MAX_READ_S:
+            self._rest(took)
         if self.congested and not self._closing:
             unread = self.transport.get_write_buffer_size()
             # The fan-out sees to viewers, but not to the replies of one that is paused.
@@ -212,6 +221,16 @@ class RtmpConnection(asyncio.Protocol):
             self.pump()
         if not self._lost:
             self.transport.abort()
+
+    def _rest(self, pause_s: float) -> None:
+        """Leave the loop to others for a while; what the client sends meanwhile waits in TCP."""
+        if not self._lost and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self._services.loop.call_later(pause_s, self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._lost and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _end(self, closed: Closed) -> None:
         self._closing = True

@@ -94,7 +94,8 @@ class ChunkReader:
         """Return the messages that ``data`` completes; any split of the bytes gives the same.
 
         Set Chunk Size and Abort are carried out here, at once, and not returned. Aggregates and
-        all other types are returned as they are.
+        all other types are returned as they are. ``data`` may hold ``max_messages_per_read``, so
+        that one read takes a bounded time: no media is as short as a flood of empty messages.
 
         Raises ChunkError; the reader must not be used afterwards. Messages completed by the same
         ``data`` before the error are lost.
@@ -104,6 +105,7 @@ class ChunkReader:
             data = self._held + data
             self._held = b""
         messages: list[Message] = []
+        room = self._limits.max_messages_per_read
         pos = 0
         end = len(data)
         while True:
@@ -145,6 +147,12 @@ class ChunkReader:
                 self._partial_bytes -= len(body)
                 stream.body = None
                 message = Message(stream.type_id, stream.timestamp, stream.stream_id, bytes(body))
+            room -= 1
+            if room < 0:
+                raise ChunkError(
+                    "message_flood",
+                    f"more than {self._limits.max_messages_per_read} messages in one read",
+                )
             if message.type_id > MessageType.ABORT or not self._obey(message):
                 messages.append(message)
 

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from common.media.packet import Role
+from common.net.connection import RtmpConnection
 from tests.support.rtmp_node import HOST, NetClient, Node, connected, running_node
 from tests.support.wait import until
 from tests.support.wire import C0C1, C2, PLAY_OBJECT, message
@@ -121,13 +122,41 @@ async def test_a_client_that_asks_but_never_reads_answers_is_closed(
         client.call("connect", 1, PLAY_OBJECT)
         while not reasons(caplog):
             for _ in range(500):
-                client.call("getStreamLength", 3, None, "name")
+                client.call("FCPublish", 3, None, "name")  # a question with a long answer
             await asyncio.sleep(0.001)
         assert reasons(caplog) == ["replies_unread"]
         await until(lambda: not node.connections)
 
 
 # One connection and the others
+
+
+async def test_a_client_that_is_dear_to_read_leaves_the_loop_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("common.net.connection.MAX_READ_S", 0.0)
+    async with running_node() as node, connected(node) as client:
+        rests: list[float] = []
+        original = RtmpConnection._rest
+
+        def rest(connection: RtmpConnection, pause_s: float) -> None:
+            rests.append(pause_s)
+            original(connection, 0.01)
+            assert not connection.transport.is_reading()
+
+        monkeypatch.setattr(RtmpConnection, "_rest", rest)
+        node.begin_stream()
+        await play(node, client)  # every read was followed by a rest, and by the next read
+        assert rests
+
+
+async def test_a_client_that_rests_may_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.net.connection.MAX_READ_S", 0.0)
+    async with running_node() as node, connected(node) as client:
+        client.send(C0C1 + C2)
+        await until(lambda: node.services.registry.bytes_in > 0)
+        reset(client)
+        await until(lambda: not node.connections)
 
 
 async def play(node: Node, client: NetClient) -> None:

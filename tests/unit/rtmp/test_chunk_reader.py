@@ -91,6 +91,18 @@ def test_c12_one_chunk_stream_too_many_is_refused() -> None:
     assert refused(*opened, raw_chunk(0, 5), limits=limits) == "too_many_chunk_streams"
 
 
+@pytest.mark.parametrize("type_id", [2, 3, 8])
+def test_a_read_of_too_many_messages_is_refused_whatever_they_are(type_id: int) -> None:
+    limits = RtmpLimits(max_messages_per_read=100)
+    flood = b"\xc5" * 99  # fmt 3 again and again: an empty message for each byte
+    first = raw_chunk(0, 5, type_id=type_id)
+    reader = ChunkReader(limits)
+    for _ in range(3):  # the limit is one of each read
+        reader.feed(first + flood)
+    with pytest.raises(ChunkError, match="message_flood"):
+        reader.feed(first + flood + b"\xc5")
+
+
 def test_c13_fmt_1_may_open_a_chunk_stream() -> None:
     wire = raw_chunk(1, 2, b"\x00\x03" + bytes(8), time=7, type_id=4)
     assert read(wire) == [Message(4, 7, 0, b"\x00\x03" + bytes(8))]
