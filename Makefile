@@ -10,10 +10,10 @@ EDITABLE := $(VENV)/.installed-headwater
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz docs lock clean
+.PHONY: help setup demo test lint fuzz failure-lab docs lock clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(EDITABLE) ## Make .venv with everything locked in requirements.lock
 
@@ -44,6 +44,9 @@ lint: setup ## Check style, types and import rules
 
 fuzz: setup ## Fuzz every decoder for SECONDS each (default 20)
 	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),20)
+
+failure-lab: setup ## Kill, freeze and part everything under load; write tests/failure/RESULTS.md
+	$(BIN)/python -m tests.failure.run --write $(SCENARIOS)
 
 docs: setup ## Write docs/settings.md anew
 	$(BIN)/python -m common.config.reference

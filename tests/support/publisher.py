@@ -27,6 +27,11 @@ class Publisher(RtmpClient):
         self._core.send_media(tag.type_id, (tag.timestamp + offset) & 0xFFFFFFFF, tag.payload)
         self._flush()
 
+    def send_payload(self, type_id: int, timestamp: int, payload: bytes) -> None:
+        """Send one message."""
+        self._core.send_media(type_id, timestamp, payload)
+        self._flush()
+
     async def send_all(
         self, tags: Iterable[FlvTag], *, offset: int = 0, speed: float = 4.0
     ) -> None:

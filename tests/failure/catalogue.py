@@ -1,0 +1,16 @@
+"""All scenarios. A new group is a file in `tests/failure/scenarios` and a line here."""
+
+from typing import Final
+
+from tests.failure.scenario import Scenario
+from tests.failure.scenarios import edge, encoder, network, origin, redis
+
+SCENARIOS: Final[tuple[Scenario, ...]] = (
+    *origin.SCENARIOS,
+    *encoder.SCENARIOS,
+    *edge.SCENARIOS,
+    *redis.SCENARIOS,
+    *network.SCENARIOS,
+)
+
+BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}

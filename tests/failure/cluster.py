@@ -1,0 +1,258 @@
+"""The cluster of the failure lab: a proxy in every path that can break.
+
+    encoders ─▶ proxy ─▶ origin ◀─ proxy ◀─ edges          every node ─▶ proxy ─▶ Redis
+
+An origin advertises an address of the loopback network that is nobody's but its proxies': edges
+take the relay address out of the route as it stands there, so the proxies see all relays and the
+nodes run as they do anywhere.
+"""
+
+import asyncio
+import os
+import random
+import re
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Final
+
+import aiohttp
+
+from common.local.admin import fetch_status
+from common.local.cluster import ClusterOptions, LocalCluster, LocalNode
+from common.local.guard import guard
+from common.local.redis_server import HOST, RedisServer
+from tests.support.chaos_proxy import ChaosProxy
+from tests.support.processes import is_alive
+
+_PORTS: Final = range(20_000, 30_000)  # below those that the kernel hands out by itself
+_RELAY_RUNS: Final = re.compile(r"relay runs .*?source=\"?([\d.:]+)\"?")
+_STREAM: Final = re.compile(r"stream=(\S+)")
+
+
+def relay_host(index: int) -> str:
+    """Return the address that an origin advertises: its proxies', and nobody else's."""
+    return f"127.0.1.{index + 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class RelayRun:
+    """An edge has begun to take a stream from an origin."""
+
+    at: float
+    edge: str
+    stream: str
+    source: str
+
+
+class LabCluster:
+    """Redis, proxies and nodes, for the length of an ``async with`` block."""
+
+    def __init__(
+        self, *, origins: int, edges: int, workers: int, settings: tuple[str, ...] = ()
+    ) -> None:
+        self._counts = (origins, edges, workers)
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self.redis = RedisServer()
+        self.redis_proxies: dict[str, ChaosProxy] = {}  # by node
+        self.relay_proxies: dict[str, list[ChaosProxy]] = {}  # by origin; one for each worker
+        self.publish_proxies: dict[str, ChaosProxy] = {}  # by origin
+        self.relay_runs: list[RelayRun] = []
+        self.errors: list[str] = []
+        self.on_log: Callable[[str], None] = lambda line: None
+        self._paused: set[int] = set()
+        self.cluster: LocalCluster
+        self.http: aiohttp.ClientSession
+
+    async def __aenter__(self) -> "LabCluster":
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def origins(self) -> dict[str, LocalNode]:
+        """The origins, by name."""
+        return {f"origin-{n + 1}": node for n, node in enumerate(self.cluster.origins)}
+
+    @property
+    def edges(self) -> dict[str, LocalNode]:
+        """The edges, by name."""
+        return {f"edge-{n + 1}": node for n, node in enumerate(self.cluster.edges)}
+
+    def node(self, name: str) -> LocalNode:
+        """Return a node by its name."""
+        return (self.origins | self.edges)[name]
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        origins, edges, workers = self._counts
+        await stack.enter_async_context(self.redis)
+        await stack.enter_async_context(guard(pids=[self.redis.pid], folders=[self.redis.folder]))
+        node_settings: dict[str, tuple[str, ...]] = {}
+        for role, count in (("origin", origins), ("edge", edges)):
+            for n in range(1, count + 1):
+                proxy = ChaosProxy((HOST, self.redis.port), seed=n)
+                self.redis_proxies[f"{role}-{n}"] = await stack.enter_async_context(proxy)
+                node_settings[f"{role}-{n}"] = (f"redis.url=redis://{HOST}:{proxy.port}/0",)
+        for n in range(origins):
+            name, host = f"origin-{n + 1}", relay_host(n)
+            base = await self._relay_proxies(stack, name, host, workers)
+            node_settings[name] += (
+                f"node.advertise_host={host}",
+                f"relay.port_base={base}",
+            )
+        options = ClusterOptions(
+            origins=origins,
+            edges=edges,
+            workers=workers,
+            redis=self.redis.url,
+            restart=False,
+            settings=self._settings,
+            node_settings=node_settings,
+        )
+        self.http = await stack.enter_async_context(aiohttp.ClientSession())
+        self.cluster = await stack.enter_async_context(LocalCluster(options, log=self._take_log))
+        # Nothing ends while it is paused.
+        stack.callback(self.resume_all)
+        for n, (name, node) in enumerate(self.origins.items()):
+            port = int(node.info.rtmp.rpartition(":")[2])
+            to_origin = ChaosProxy((HOST, port), host=relay_host(n), port=port)
+            self.publish_proxies[name] = await stack.enter_async_context(to_origin)
+
+    async def _relay_proxies(
+        self, stack: AsyncExitStack, name: str, host: str, workers: int
+    ) -> int:
+        base = _free_ports(workers)
+        self.relay_proxies[name] = [
+            await stack.enter_async_context(
+                ChaosProxy((HOST, base + slot), host=host, port=base + slot, seed=slot)
+            )
+            for slot in range(workers)
+        ]
+        return base
+
+    # Processes
+
+    def pids(self, name: str) -> list[int]:
+        """Return the supervisor of a node and its workers."""
+        supervisor = self.node(name).info.pid
+        return [supervisor, *_children(supervisor)]
+
+    def alive(self) -> list[str]:
+        """Return the nodes that run."""
+        nodes = self.origins | self.edges
+        return [name for name, node in nodes.items() if is_alive(node.info.pid)]
+
+    async def worker_pids(self, name: str) -> dict[int, int]:
+        """Return the workers of a node by slot."""
+        status = await self.status(name)
+        return {each["slot"]: each["pid"] for each in status["workers"]}
+
+    async def status(self, name: str) -> dict[str, Any]:
+        """Return a node's status page."""
+        return await fetch_status(self.http, self.node(name).info.admin)
+
+    async def kill(self, name: str) -> float:
+        """End all processes of a node as a power cut does; return when."""
+        pids = self.pids(name)
+        at = monotonic()
+        for pid in pids:  # the supervisor first: it shall replace nobody
+            os.kill(pid, signal.SIGKILL)
+        await self.node(name).process.ended()
+        return at
+
+    def pause(self, name: str) -> float:
+        """Freeze all processes of a node; return when."""
+        pids = self.pids(name)
+        at = monotonic()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        self._paused.update(pids)
+        return at
+
+    def resume_all(self) -> None:
+        """End all pauses."""
+        while self._paused:
+            try:
+                os.kill(self._paused.pop(), signal.SIGCONT)
+            except ProcessLookupError:
+                continue
+
+    async def revive(self) -> None:
+        """Let go what is frozen, heal all ways, start what is dead."""
+        self.resume_all()
+        for proxy in self.proxies:
+            await proxy.heal()
+        for node in self.cluster.nodes:
+            if not is_alive(node.info.pid):
+                await node.start()
+
+    @property
+    def proxies(self) -> list[ChaosProxy]:
+        """All proxies."""
+        relays = [proxy for each in self.relay_proxies.values() for proxy in each]
+        return [*self.redis_proxies.values(), *relays, *self.publish_proxies.values()]
+
+    def _take_log(self, line: str) -> None:
+        self.on_log(line)
+        if " ERROR " in line and "worker died" not in line:
+            self.errors.append(line)
+        found, stream = _RELAY_RUNS.search(line), _STREAM.search(line)
+        if found and stream and ":" in found[1]:
+            node = re.search(r"node=(edge-\d+)", line)
+            if node:
+                self.relay_runs.append(RelayRun(monotonic(), node[1], stream[1], found[1]))
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended meanwhile
+        if int(fields[1]) == parent:
+            found.append(int(path.parent.name))
+    return found
+
+
+def _free_ports(count: int) -> int:
+    """Return the first of so many free ports in a row."""
+    while True:
+        base = random.choice(_PORTS)  # so that labs side by side seldom meet
+        if all(_is_free(base + n) for n in range(count)):
+            return base
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+async def until_true(condition: Callable[[], Any], timeout_s: float, what: str) -> None:
+    """Wait until an awaitable condition holds; raise TimeoutError with ``what`` was waited for."""
+    deadline = monotonic() + timeout_s
+    while True:
+        if await condition():
+            return
+        if monotonic() > deadline:
+            raise TimeoutError(what)
+        await asyncio.sleep(0.1)

@@ -1,0 +1,204 @@
+"""One row of the lab's table: what viewers, encoders and the table saw of a fault."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Any, Final
+
+from tests.failure.cluster import RelayRun, relay_host
+from tests.failure.lab import Fault, News, Usage
+from tests.support.load_crowd import percentiles
+
+OVERLAP_MS: Final = 250.0
+"""Media on its way when a stream changes hands is not a second owner."""
+
+_MIB: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a scenario must not exceed. None: no limit."""
+
+    disconnected: int | None = 0
+    gap_ms: float | None = None  # the longest of any viewer
+    new_source_ms: float | None = None  # 99th percentile
+    lost: bool = False  # whether a session may go on with something missing
+    growth_mib: float = 64.0  # of all processes that lived through it
+    descriptors: int = 40  # likewise
+    new_session: bool = True  # whether each affected stream must have a new publish session
+
+
+Three = Mapping[str, float] | None
+"""Median, 99th percentile and maximum."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """The figures of one run of one scenario; times in ms."""
+
+    scenario: str
+    title: str
+    viewers: int
+    affected: int  # viewers of the streams concerned
+    disconnected: int
+    reasons: list[str]
+    gap_ms: Three  # the longest pause of each affected viewer
+    others_gap_ms: Three  # of all other viewers
+    fault_to_keyframe_ms: Three  # to the first keyframe that was sent after the fault
+    reconnect_ms: Three  # from the fault until the encoder was accepted anew
+    new_source_ms: Three  # from its first keyframe sent to that keyframe at each viewer
+    wrong_route_ms: float | None  # from there until the last edge took it from the right origin
+    back_ms: int
+    lost: int
+    repeated: int
+    stale: int
+    overlap_ms: float  # two sessions of a stream that both reached viewers
+    wrong_headers: int
+    rss_mib: tuple[float, float]  # before, after; of processes that lived through it
+    descriptors: tuple[int, int]
+    problems: list[str] = field(default_factory=list)  # what must never be
+    late: list[str] = field(default_factory=list)  # what took longer than it should
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Everything a row is made of."""
+
+    fault: Fault
+    report: dict[str, Any]  # of the viewers
+    news: News
+    relay_runs: list[RelayRun]
+    before: Usage
+    after: Usage
+
+
+def make_row(name: str, title: str, seen: Observed, limits: Limits) -> Row:
+    """Work out the figures and hold them against the limits."""
+    fault = seen.fault
+    viewers = seen.report["viewers"]
+    affected = [each for each in viewers if each["stream"] in fault.streams]
+    others = [each for each in viewers if each["stream"] not in fault.streams]
+    accepted = {
+        stream: news
+        for stream in fault.streams
+        if (news := seen.news.last("accepted", stream, fault.at)) is not None
+    }
+    pids = seen.before.rss_bytes.keys() & seen.after.rss_bytes.keys()
+    row = Row(
+        scenario=name,
+        title=title,
+        viewers=len(viewers),
+        affected=len(affected),
+        disconnected=sum(bool(each["disconnects"]) for each in viewers),
+        reasons=sorted({why for each in viewers for why in each["disconnects"]}),
+        gap_ms=_three(each["gap_ms"] for each in affected),
+        others_gap_ms=_three(each["gap_ms"] for each in others),
+        fault_to_keyframe_ms=_three(_fault_to_keyframe(affected, fault.at)),
+        reconnect_ms=_three((news["at"] - fault.at) * 1000 for news in accepted.values()),
+        new_source_ms=_three(_new_source(affected, accepted)),
+        wrong_route_ms=_wrong_route(seen, accepted),
+        back_ms=max((each["back_ms"] for each in viewers), default=0),
+        lost=sum(each["lost"] for each in viewers),
+        repeated=sum(each["repeated"] for each in viewers),
+        stale=sum(each["stale"] for each in viewers),
+        overlap_ms=_overlap_ms(seen.report["sessions"]),
+        wrong_headers=sum(each["wrong_headers"] for each in viewers),
+        rss_mib=(
+            round(sum(seen.before.rss_bytes[pid] for pid in pids) / _MIB, 1),
+            round(sum(seen.after.rss_bytes[pid] for pid in pids) / _MIB, 1),
+        ),
+        descriptors=(
+            sum(seen.before.descriptors.get(pid, 0) for pid in pids),
+            sum(seen.after.descriptors.get(pid, 0) for pid in pids),
+        ),
+    )
+    missing = fault.streams - accepted.keys() if limits.new_session else frozenset[str]()
+    row.problems.extend(f"{stream}: no new publish session" for stream in sorted(missing))
+    row.problems.extend(_problems(row, limits))
+    row.late.extend(_late(row, limits))
+    return row
+
+
+def _fault_to_keyframe(viewers: list[dict[str, Any]], at: float) -> Iterable[float]:
+    for viewer in viewers:
+        arrivals = [here for _, sent, here in viewer["keyframes"] if sent > at]
+        if arrivals:
+            yield (min(arrivals) - at) * 1000
+
+
+def _new_source(
+    viewers: list[dict[str, Any]], accepted: Mapping[str, dict[str, Any]]
+) -> Iterable[float]:
+    for viewer in viewers:
+        news = accepted.get(viewer["stream"])
+        if news is None:
+            continue
+        first = next((each for each in viewer["keyframes"] if each[0] == news["session"]), None)
+        # A viewer without one is seen by its gap.
+        if first is not None:
+            yield (first[2] - first[1]) * 1000
+
+
+def _wrong_route(seen: Observed, accepted: Mapping[str, dict[str, Any]]) -> float | None:
+    """Return how long the slowest edge took to pull from where the newest session is."""
+    longest = None
+    for stream, news in accepted.items():
+        prefix = relay_host(news["origin"]) + ":"
+        right: dict[str, float] = {}
+        for run in seen.relay_runs:
+            if run.stream == stream and run.at > seen.fault.at and run.source.startswith(prefix):
+                right.setdefault(run.edge, run.at)
+        for at in right.values():
+            longest = max(longest or 0.0, (at - news["at"]) * 1000)
+    return longest
+
+
+def _overlap_ms(sessions: list[dict[str, Any]]) -> float:
+    """Return for how long media of a session was sent and shown after the next one was shown."""
+    longest = 0.0
+    by_stream: dict[str, list[dict[str, Any]]] = {}
+    for each in sessions:
+        by_stream.setdefault(each["stream"], []).append(each)
+    for found in by_stream.values():
+        found.sort(key=lambda each: each["session"])
+        for former, latter in pairwise(found):
+            longest = max(longest, (former["last_sent_at"] - latter["first_at"]) * 1000)
+    return longest
+
+
+def _problems(row: Row, limits: Limits) -> Iterable[str]:
+    if limits.disconnected is not None and row.disconnected > limits.disconnected:
+        yield f"{row.disconnected} viewers disconnected: {', '.join(row.reasons)}"
+    if row.back_ms:
+        yield f"time went back by {row.back_ms} ms"
+    if row.lost and not limits.lost:
+        yield f"{row.lost} messages lost inside a session"
+    if row.repeated:
+        yield f"{row.repeated} messages repeated or out of order"
+    if row.stale:
+        yield f"{row.stale} messages of a session that was over"
+    if row.overlap_ms > OVERLAP_MS:
+        yield f"two owners for {row.overlap_ms:.0f} ms"
+    if row.wrong_headers:
+        yield f"{row.wrong_headers} keyframes behind the wrong codec header"
+    if row.rss_mib[1] - row.rss_mib[0] > limits.growth_mib:
+        yield f"memory grew from {row.rss_mib[0]} to {row.rss_mib[1]} MiB"
+    if row.descriptors[1] - row.descriptors[0] > limits.descriptors:
+        yield f"descriptors grew from {row.descriptors[0]} to {row.descriptors[1]}"
+
+
+def _late(row: Row, limits: Limits) -> Iterable[str]:
+    if limits.gap_ms is not None and row.gap_ms and row.gap_ms["max"] > limits.gap_ms:
+        yield f"a gap of {row.gap_ms['max']:.0f} ms, more than {limits.gap_ms:.0f}"
+    if limits.new_source_ms is not None and row.new_source_ms:
+        p99 = row.new_source_ms["p99"]
+        if p99 > limits.new_source_ms:
+            yield f"new source after {p99:.0f} ms (p99), more than {limits.new_source_ms:.0f}"
+
+
+def _three(values: Iterable[float]) -> Three:
+    return percentiles([round(value, 1) for value in values])

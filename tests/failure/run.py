@@ -1,0 +1,81 @@
+"""Run the failure lab: ``python -m tests.failure.run [--short] [--write] [SCENARIO ...]``.
+
+Prints a line per scenario as it ends; the exit code says whether all held. With ``--write`` the
+table goes to tests/failure/RESULTS.md and RESULTS.json.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from common.errors import HeadwaterError
+from tests.failure.catalogue import BY_NAME, SCENARIOS
+from tests.failure.lab import FULL, SHORT, Profile
+from tests.failure.report import as_json, as_markdown, cells, machine
+from tests.failure.row import Row
+from tests.failure.scenario import Scenario, run_scenario
+from tests.support.lab_child import LabChildError
+
+_FOLDER = Path(__file__).parent
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.failure.run")
+    parser.add_argument("scenarios", nargs="*", choices=[*BY_NAME, []], metavar="SCENARIO")
+    parser.add_argument("--short", action="store_true", help="fewer streams and viewers")
+    parser.add_argument("--quick", action="store_true", help="the quickest scenarios only")
+    parser.add_argument("--write", action="store_true", help="write RESULTS.md and RESULTS.json")
+    parser.add_argument("--list", action="store_true", help="say what there is")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what was asked for; return the exit code."""
+    asked = _parse(arguments)
+    chosen = [BY_NAME[name] for name in asked.scenarios] or [
+        each for each in SCENARIOS if each.quick or not asked.quick
+    ]
+    if asked.list:
+        for scenario in chosen:
+            _say(f"{scenario.name:<36} {scenario.title}\n")
+        return 0
+    profile = SHORT if asked.short else FULL
+    facts = machine()
+    rows: list[Row] = []
+    crashed = False
+    for scenario in chosen:
+        row = _run(scenario, profile)
+        crashed |= row is None
+        if row is not None:
+            rows.append(row)
+    if asked.write and not asked.scenarios:  # a part is not the table
+        command = "make failure-lab"
+        results = as_markdown(rows, profile, facts, command)
+        _FOLDER.joinpath("RESULTS.md").write_text(results)
+        _FOLDER.joinpath("RESULTS.json").write_text(as_json(rows, profile, facts, command) + "\n")
+    return int(crashed or any(row.problems or row.late for row in rows))
+
+
+def _run(scenario: Scenario, profile: Profile) -> Row | None:
+    _say(f"{scenario.name}: ")
+    try:
+        row = uvloop.run(run_scenario(scenario, profile))
+    except (HeadwaterError, LabChildError, TimeoutError, OSError) as error:
+        _say(f"could not be run: {type(error).__name__}: {error}\n")
+        return None
+    _say(" | ".join(cells(row)[1:]) + "\n")
+    for problem in row.problems + row.late:
+        _say(f"    {problem}\n")
+    return row
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

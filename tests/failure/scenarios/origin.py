@@ -1,0 +1,149 @@
+"""An origin dies, freezes, or is cut off."""
+
+import asyncio
+from time import monotonic
+
+from tests.failure.lab import Fault, Lab, other
+from tests.failure.row import Limits
+from tests.failure.scenario import Scenario
+
+NOTICE_S = 1.0
+"""After so long an encoder whose origin says nothing goes elsewhere."""
+
+_SILENCE_MS = 3000.0  # relay.silence_s
+_AFTER_SILENCE = Limits(new_source_ms=_SILENCE_MS + 500)
+
+
+async def worker_killed(lab: Lab) -> Fault:
+    """Kill the worker that has most streams; its encoders lose their connection at once."""
+    victim = lab.busiest_origin()
+    slots = await lab.slots_of(victim)
+    slot = max(slots, key=lambda each: len(slots[each]))
+    at = await lab.kill_worker(victim, slot)
+    return Fault(at=at, streams=slots[slot])
+
+
+async def node_killed(lab: Lab) -> Fault:
+    """Kill all processes of a node."""
+    victim = lab.busiest_origin()
+    streams = lab.streams_at(victim)
+    return Fault(at=await lab.cluster.kill(victim), streams=streams)
+
+
+async def frozen(lab: Lab) -> Fault:
+    """Stop all processes of a node; let them go on when its encoders have gone elsewhere."""
+    victim = lab.busiest_origin()
+    streams = lab.streams_at(victim)
+    at = lab.cluster.pause(victim)
+    await asyncio.sleep(NOTICE_S)
+    for stream in streams:
+        await lab.move(stream, other(victim), how="abandon")
+    await asyncio.sleep(3.0)
+    back_at = monotonic()
+    lab.cluster.resume_all()
+    await asyncio.sleep(4.0)  # more than a renewal period
+    return Fault(at=at, streams=streams, zombie=victim, zombie_back_at=back_at)
+
+
+async def cut_off_from_edges(lab: Lab) -> Fault:
+    """Let nothing pass between a node and the edges; its encoders notice nothing and stay."""
+    victim = lab.busiest_origin()
+    streams = lab.streams_at(victim)
+    at = monotonic()
+    for proxy in lab.cluster.relay_proxies[victim]:
+        proxy.freeze()
+    await asyncio.sleep(5.0)
+    for proxy in lab.cluster.relay_proxies[victim]:
+        proxy.heal_ways()
+    return Fault(at=at, streams=streams)
+
+
+async def cut_off_from_edges_and_left(lab: Lab) -> Fault:
+    """The same, and the encoders are moved to another origin."""
+    victim = lab.busiest_origin()
+    streams = lab.streams_at(victim)
+    at = monotonic()
+    for proxy in lab.cluster.relay_proxies[victim]:
+        proxy.freeze()
+    await asyncio.sleep(NOTICE_S)
+    for stream in streams:
+        await lab.move(stream, other(victim), how="abandon")
+    await asyncio.sleep(3.0)
+    back_at = monotonic()
+    for proxy in lab.cluster.relay_proxies[victim]:
+        proxy.heal_ways()
+    return Fault(at=at, streams=streams, zombie=victim, zombie_back_at=back_at)
+
+
+async def cut_off_from_redis(lab: Lab) -> Fault:
+    """Keep a node from Redis for longer than its leases last; nobody else takes its streams."""
+    victim = lab.busiest_origin()
+    streams = lab.streams_at(victim)
+    at = monotonic()
+    lab.cluster.redis_proxies[victim].freeze()
+    await asyncio.sleep(13.0)
+    await lab.cluster.redis_proxies[victim].heal()
+    return Fault(at=at, streams=streams)
+
+
+async def split_brain(lab: Lab) -> Fault:
+    """Keep a node from Redis; meanwhile other encoders publish its streams at another origin."""
+    victim = lab.busiest_origin()
+    streams = lab.streams_at(victim)
+    at = monotonic()
+    lab.cluster.redis_proxies[victim].freeze()
+    for stream in streams:
+        await lab.second_publisher(stream, other(victim))
+    await asyncio.sleep(5.0)
+    back_at = monotonic()
+    await lab.cluster.redis_proxies[victim].heal()
+    await asyncio.sleep(4.0)
+    return Fault(at=at, streams=streams, zombie=victim, zombie_back_at=back_at)
+
+
+SCENARIOS = (
+    Scenario(
+        name="origin-worker-killed",
+        title="Origin worker: kill -9",
+        act=worker_killed,
+        limits=Limits(new_source_ms=500),
+        quick=True,
+    ),
+    Scenario(
+        name="origin-node-killed",
+        title="Origin node: kill -9",
+        act=node_killed,
+        limits=Limits(new_source_ms=500),
+        quick=True,
+    ),
+    Scenario(
+        name="origin-frozen",
+        title="Origin frozen for 4 s (SIGSTOP), encoders leave after 1 s",
+        act=frozen,
+        limits=_AFTER_SILENCE,
+    ),
+    Scenario(
+        name="origin-cut-off-from-edges",
+        title="Origin and edges parted for 5 s, encoders stay",
+        act=cut_off_from_edges,
+        limits=Limits(lost=True, new_session=False, gap_ms=5000 + 500 + 2000),
+    ),
+    Scenario(
+        name="origin-cut-off-from-edges-and-left",
+        title="Origin and edges parted for 4 s, encoders leave after 1 s",
+        act=cut_off_from_edges_and_left,
+        limits=_AFTER_SILENCE,
+    ),
+    Scenario(
+        name="origin-cut-off-from-redis",
+        title="Origin and Redis parted for 13 s, encoders stay",
+        act=cut_off_from_redis,
+        limits=Limits(new_session=False, gap_ms=1000),
+    ),
+    Scenario(
+        name="split-brain",
+        title="Origin and Redis parted for 5 s, streams claimed elsewhere meanwhile",
+        act=split_brain,
+        limits=Limits(new_source_ms=500),
+    ),
+)

@@ -1,0 +1,81 @@
+"""Redis restarts, is emptied, answers slowly, or is gone."""
+
+import asyncio
+from time import monotonic
+
+from redis.asyncio import Redis
+
+from tests.failure.lab import Fault, Lab
+from tests.failure.row import Limits
+from tests.failure.scenario import Scenario
+
+NEW = "live/new"
+
+
+async def restarted(lab: Lab) -> Fault:
+    """Kill Redis and start it again, empty."""
+    at = monotonic()
+    await lab.cluster.redis.kill()
+    await lab.cluster.redis.start()
+    return _all(lab, at)
+
+
+async def flushed(lab: Lab) -> Fault:
+    """Empty Redis while everybody is connected to it."""
+    at = monotonic()
+    async with Redis.from_url(lab.cluster.redis.url) as client:
+        await client.flushall()
+    return _all(lab, at)
+
+
+async def slow(lab: Lab) -> Fault:
+    """Let every answer of Redis come 2 s later."""
+    at = monotonic()
+    for proxy in lab.cluster.redis_proxies.values():
+        proxy.delay(1.0)
+    await asyncio.sleep(10.0)
+    for proxy in lab.cluster.redis_proxies.values():
+        proxy.heal_ways()
+    return _all(lab, at)
+
+
+async def gone(lab: Lab) -> Fault:
+    """Keep Redis away for longer than leases last; a stream that begins meanwhile is accepted."""
+    at = monotonic()
+    await lab.cluster.redis.kill()
+    await asyncio.sleep(2.0)
+    await lab.publishers.ask("start", stream=NEW, to=0)
+    await asyncio.sleep(13.0)
+    if lab.news.last("keyframe", NEW, at) is None:
+        raise RuntimeError("a new stream was not accepted while Redis was away")
+    lab.streams.append(NEW)  # the table must know it in the end
+    await lab.cluster.redis.start()
+    return _all(lab, at)
+
+
+def _all(lab: Lab, at: float) -> Fault:
+    return Fault(at=at, streams=frozenset(lab.streams))
+
+
+# Nobody may notice anything.
+_UNNOTICED = Limits(new_session=False, gap_ms=1000)
+
+SCENARIOS = (
+    Scenario(
+        name="redis-restarted",
+        title="Redis: kill -9 and restart, empty",
+        act=restarted,
+        limits=_UNNOTICED,
+        observe_s=4.0,
+    ),
+    Scenario(
+        name="redis-flushed", title="Redis: FLUSHALL", act=flushed, limits=_UNNOTICED, observe_s=4.0
+    ),
+    Scenario(name="redis-slow", title="Redis: 2 s slow for 10 s", act=slow, limits=_UNNOTICED),
+    Scenario(
+        name="redis-gone",
+        title="Redis: gone for 15 s, a new stream meanwhile",
+        act=gone,
+        limits=_UNNOTICED,
+    ),
+)

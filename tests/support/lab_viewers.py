@@ -1,0 +1,259 @@
+"""The viewers of the failure lab, in one process: ``python -m tests.support.lab_viewers JSON``.
+
+Every message that every viewer gets is checked as it comes. A viewer that is disconnected is
+counted and connects again at once, to the same edge.
+
+Options: ``edges`` (host:port of each), ``streams`` (names), ``count``. Commands: `mark` begins a
+new period of measuring, `report` tells what has been seen in it; see `_Crowd`.
+"""
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Final
+
+import uvloop
+
+from common.errors import HeadwaterError
+from common.local.client import RtmpClient, open_client
+from common.rtmp.client import ClientConnection, Mode
+from common.rtmp.message import Message, MessageType
+from tests.support.lab_child import commands, tell
+from tests.support.lab_media import Tag, header_variant, is_keyframe, read_tag
+
+RETRY_S: Final = 0.1
+PER_S: Final = 150
+"""New viewers per second at the start."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one viewer has seen since the mark."""
+
+    disconnects: list[str] = field(default_factory=list)
+    messages: int = 0
+    gap_s: float = 0.0  # the longest pause between two messages …
+    gap_began_at: float = 0.0  # … and when it began
+    keyframes: list[tuple[int, float, float]] = field(default_factory=list)
+    """Session, when sent, when here."""
+    lost: int = 0  # within a session
+    repeated: int = 0  # or out of order, within a session
+    back_ms: int = 0  # the longest step back of a track's time
+    stale: int = 0  # of a session that is older than one seen already
+    wrong_headers: int = 0  # keyframes behind another variant's codec header
+
+
+class Checker:
+    """Looks at one viewer's messages."""
+
+    def __init__(self) -> None:
+        self.seen = Seen()
+        self.last_at = 0.0
+        self._session = 0
+        self._sequence = -1
+        self._variant = 0
+        self._times: dict[int, int] = {}
+
+    def reset(self, now: float) -> None:
+        """Begin to count anew; where the stream stands is kept."""
+        self.seen = Seen()
+        if self.last_at:
+            self.last_at = max(self.last_at, now)
+
+    def reconnected(self) -> None:
+        """Expect nothing of what comes next: a new connection starts where it starts."""
+        self._session, self._sequence = 0, -1
+        self._times.clear()
+
+    def take(self, message: Message, now: float) -> Tag | None:
+        """Check a message; return what it says of itself, None for headers and metadata."""
+        payload, type_id = message.payload, message.type_id
+        tag = read_tag(type_id, payload)
+        if tag is None:
+            if type_id == MessageType.VIDEO and (variant := header_variant(payload)) is not None:
+                self._variant = variant
+            return None
+        seen = self.seen
+        seen.messages += 1
+        if self.last_at and now - self.last_at > seen.gap_s:
+            seen.gap_s, seen.gap_began_at = now - self.last_at, self.last_at
+        self.last_at = now
+        last = self._times.get(type_id, 0)
+        if message.timestamp < last:
+            seen.back_ms = max(seen.back_ms, last - message.timestamp)
+        self._times[type_id] = message.timestamp
+        if tag.session == self._session:
+            step = tag.sequence - self._sequence
+            if step == 1:
+                self._sequence = tag.sequence
+            elif step > 1:
+                seen.lost += step - 1
+                self._sequence = tag.sequence
+            else:
+                seen.repeated += 1
+        elif tag.session > self._session:
+            self._session, self._sequence = tag.session, tag.sequence
+        else:
+            seen.stale += 1
+        if is_keyframe(type_id, payload):
+            seen.keyframes.append((tag.session, tag.sent_at, now))
+            seen.wrong_headers += tag.variant != self._variant
+        return tag
+
+    def report(self, now: float) -> dict[str, Any]:
+        """Return what was seen, a pause that has not ended included."""
+        seen = self.seen
+        open_s = now - self.last_at if self.last_at else 0.0
+        gap_s, began_at = max((seen.gap_s, seen.gap_began_at), (open_s, self.last_at))
+        return {
+            "disconnects": seen.disconnects,
+            "messages": seen.messages,
+            "gap_ms": gap_s * 1000,
+            "gap_began_at": began_at,
+            "keyframes": seen.keyframes,
+            "lost": seen.lost,
+            "repeated": seen.repeated,
+            "back_ms": seen.back_ms,
+            "stale": seen.stale,
+            "wrong_headers": seen.wrong_headers,
+        }
+
+
+class Deliveries:
+    """Which publish sessions reach anybody: two at once would be two owners."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[tuple[str, int], list[float]] = {}
+
+    def note(self, stream: str, session: int, sent_at: float, now: float) -> None:
+        """Take note of a keyframe or a picture that has reached a viewer."""
+        found = self._sessions.get((stream, session))
+        if found is None:
+            self._sessions[stream, session] = [now, sent_at]
+        elif sent_at > found[1]:
+            found[1] = sent_at
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._sessions.clear()
+
+    def report(self) -> list[dict[str, Any]]:
+        """Return each session: when it first reached a viewer, and its latest message that did."""
+        return [
+            {"stream": stream, "session": session, "first_at": first, "last_sent_at": last}
+            for (stream, session), (first, last) in self._sessions.items()
+        ]
+
+
+class _Player(RtmpClient):
+    """One connection of a viewer."""
+
+    def __init__(self, core: ClientConnection, viewer: "_Viewer") -> None:
+        super().__init__(core)
+        self._viewer = viewer
+
+    def _take(self, message: Message, now: float) -> None:
+        self._viewer.take(message, now)
+
+
+class _Viewer:
+    """Plays one stream from one edge, for ever."""
+
+    def __init__(self, stream: str, edge: str, number: int, deliveries: Deliveries) -> None:
+        self.stream = stream
+        self.edge = number
+        self.checker = Checker()
+        self.joined_at = 0.0
+        self.client: RtmpClient | None = None
+        self._url = f"rtmp://{edge}/{stream}"
+        self._deliveries = deliveries
+        self.task = asyncio.ensure_future(self._run())
+
+    def take(self, message: Message, now: float) -> None:
+        """Check a message."""
+        tag = self.checker.take(message, now)
+        if tag is not None and message.type_id == MessageType.VIDEO:
+            self._deliveries.note(self.stream, tag.session, tag.sent_at, now)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                client = await open_client(self._url, Mode.PLAY, lambda core: _Player(core, self))
+            except HeadwaterError:
+                await asyncio.sleep(RETRY_S)
+                continue
+            self.client = client
+            closed = await client.closed
+            self.client = None
+            self.checker.seen.disconnects.append(f"{closed.reason} {closed.detail}".strip())
+            self.checker.reconnected()
+            await asyncio.sleep(RETRY_S)
+
+
+class _Crowd:
+    """All viewers, and the commands to them."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+        self._deliveries = Deliveries()
+        self._viewers: list[_Viewer] = []
+
+    async def fill(self) -> None:
+        """Let the viewers come."""
+        edges, streams = self._options["edges"], self._options["streams"]
+        for number in range(self._options["count"]):
+            self._add(streams[number % len(streams)], number // len(streams) % len(edges))
+            await asyncio.sleep(1 / PER_S)
+
+    def mark(self, **_: object) -> dict[str, Any]:
+        """Begin a new period."""
+        now = monotonic()
+        self._deliveries.forget()
+        for viewer in self._viewers:
+            viewer.checker.reset(now)
+        return {"at": now}
+
+    def playing(self, within_s: float = 0.5) -> dict[str, Any]:
+        """Tell how many viewers get media just now."""
+        since = monotonic() - within_s
+        playing = sum(viewer.checker.last_at > since for viewer in self._viewers)
+        return {"playing": playing, "all": len(self._viewers)}
+
+    def report(self) -> dict[str, Any]:
+        """Tell what each viewer has seen since the mark."""
+        now = monotonic()
+        return {
+            "at": now,
+            "sessions": self._deliveries.report(),
+            "viewers": [
+                {"stream": viewer.stream, "edge": viewer.edge, **viewer.checker.report(now)}
+                for viewer in self._viewers
+            ],
+        }
+
+    def churn(self, count: int) -> dict[str, Any]:
+        """Let the oldest viewers leave and as many new ones come."""
+        leaving, self._viewers = self._viewers[:count], self._viewers[count:]
+        for viewer in leaving:
+            viewer.task.cancel()
+            if viewer.client is not None:
+                viewer.client.close()
+            self._add(viewer.stream, viewer.edge)
+        return {}
+
+    def _add(self, stream: str, edge: int) -> None:
+        address = self._options["edges"][edge]
+        self._viewers.append(_Viewer(stream, address, edge, self._deliveries))
+
+
+async def _main(options: dict[str, Any]) -> None:
+    crowd = _Crowd(options)
+    await crowd.fill()
+    async for command in commands():
+        tell(getattr(crowd, command.pop("do"))(**command))
+
+
+if __name__ == "__main__":
+    uvloop.run(_main(json.loads(sys.argv[1])))

@@ -1,0 +1,118 @@
+"""A row says what was seen, and what should not have been."""
+
+from typing import Any
+
+import pytest
+
+from tests.failure.cluster import RelayRun
+from tests.failure.lab import Fault, News, Usage
+from tests.failure.report import cells, table
+from tests.failure.row import Limits, Observed, Row, make_row
+
+MIB = 1 << 20
+STREAM = "live/s0"
+
+
+def viewer(**changes: Any) -> dict[str, Any]:
+    return {
+        "stream": STREAM,
+        "edge": 0,
+        "disconnects": [],
+        "messages": 100,
+        "gap_ms": 80.0,
+        "gap_began_at": 99.9,
+        # One session before the fault at 100, one after it.
+        "keyframes": [(1, 99.5, 99.51), (2, 100.05, 100.07)],
+        "lost": 0,
+        "repeated": 0,
+        "back_ms": 0,
+        "stale": 0,
+        "wrong_headers": 0,
+        **changes,
+    }
+
+
+def observed(*viewers: dict[str, Any], grown_mib: int = 0, overlap_s: float = -0.1) -> Observed:
+    accepted = {"news": "accepted", "stream": STREAM, "origin": 1, "at": 100.04, "session": 2}
+    return Observed(
+        fault=Fault(at=100.0, streams=frozenset({STREAM})),
+        report={
+            "viewers": list(viewers),
+            "sessions": [
+                {"stream": STREAM, "session": 2, "first_at": 100.07, "last_sent_at": 103.0},
+                {
+                    "stream": STREAM,
+                    "session": 1,
+                    "first_at": 90.0,
+                    "last_sent_at": 100.07 + overlap_s,
+                },
+            ],
+        },
+        news=News([accepted | {"at": 90.0, "session": 1, "origin": 0}, accepted]),
+        relay_runs=[
+            RelayRun(90.0, "edge-1", STREAM, "127.0.1.1:20000"),
+            RelayRun(100.055, "edge-1", STREAM, "127.0.1.2:20000"),
+            RelayRun(100.065, "edge-2", STREAM, "127.0.1.2:20000"),
+        ],
+        before=Usage({1: 50 * MIB, 2: 50 * MIB}, {1: 20, 2: 20}),
+        after=Usage({1: (60 + grown_mib) * MIB, 3: 90 * MIB}, {1: 22, 3: 20}),
+    )
+
+
+def row_of(seen: Observed, limits: Limits | None = None) -> Row:
+    return make_row("name", "Title", seen, limits or Limits())
+
+
+def test_the_figures_of_a_good_run() -> None:
+    row = row_of(observed(viewer(), viewer(stream="live/other", gap_ms=45.0)))
+    assert (row.viewers, row.affected, row.disconnected) == (2, 1, 0)
+    assert row.gap_ms == {"p50": 80.0, "p99": 80.0, "max": 80.0}
+    assert row.others_gap_ms == {"p50": 45.0, "p99": 45.0, "max": 45.0}
+    assert row.fault_to_keyframe_ms == {"p50": 70.0, "p99": 70.0, "max": 70.0}
+    assert row.reconnect_ms == {"p50": 40.0, "p99": 40.0, "max": 40.0}
+    assert row.new_source_ms == {"p50": 20.0, "p99": 20.0, "max": 20.0}
+    assert row.wrong_route_ms == pytest.approx(25.0)
+    assert row.rss_mib == (50.0, 60.0), "of processes that lived through it"
+    assert (row.problems, row.late) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("seen", "problem"),
+    [
+        (observed(viewer(disconnects=["peer_closed"])), "1 viewers disconnected: peer_closed"),
+        (observed(viewer(back_ms=40)), "time went back by 40 ms"),
+        (observed(viewer(lost=3), viewer(lost=2)), "5 messages lost"),
+        (observed(viewer(repeated=1)), "1 messages repeated"),
+        (observed(viewer(stale=1)), "1 messages of a session that was over"),
+        (observed(viewer(wrong_headers=1)), "1 keyframes behind the wrong codec header"),
+        (observed(viewer(), overlap_s=1.0), "two owners for 1000 ms"),
+        (observed(viewer(), grown_mib=80), "memory grew from 50.0 to 140.0 MiB"),
+    ],
+)
+def test_what_must_not_be_is_said(seen: Observed, problem: str) -> None:
+    (said,) = row_of(seen).problems
+    assert said.startswith(problem)
+
+
+def test_what_takes_longer_than_it_should_is_late() -> None:
+    row = row_of(observed(viewer()), Limits(gap_ms=79, new_source_ms=19))
+    assert row.problems == []
+    assert [each.partition(",")[0] for each in row.late] == [
+        "a gap of 80 ms",
+        "new source after 20 ms (p99)",
+    ]
+
+
+def test_a_stream_without_its_new_session_is_a_problem_where_one_is_due() -> None:
+    seen = observed(viewer())
+    seen.news.told.pop()
+    assert row_of(seen).problems == [f"{STREAM}: no new publish session"]
+    assert row_of(seen, Limits(new_session=False)).problems == []
+
+
+def test_a_table_has_a_line_for_each_row() -> None:
+    row = row_of(observed(viewer(lost=1)))
+    head, rule, line = table([row])
+    assert head.count("|") == rule.count("|") == line.count("|")
+    assert cells(row)[:3] == ["Title", "0 / 1", "80 / 80 / 80"]
+    assert cells(row)[-1] == "**fails**"
