@@ -8,7 +8,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -46,9 +46,13 @@ class ClusterOptions:
 
 
 def to_stderr(line: str) -> None:
-    """Write a line to standard error."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    """Write a line to standard error; nothing happens when nobody reads it any more.
+
+    Must not raise: a node whose log is not taken for it stands still once the pipe is full.
+    """
+    with suppress(OSError):
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
 
 class LocalNode:
