@@ -80,6 +80,7 @@ class Vitals:
     egress_bps: int = 0  # since the heartbeat before
     memory_bytes: int = 0
     open_fds: int = 0
+    tasks: int = 0  # of the event loop; they grow with streams, not with viewers
     max_fds: int = 0
 
 

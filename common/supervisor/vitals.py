@@ -1,4 +1,4 @@
-"""How a worker's own process fares: loop lag, CPU, memory, open files."""
+"""How a worker's own process fares: loop lag, CPU, memory, open files, tasks."""
 
 import asyncio
 import os
@@ -22,16 +22,18 @@ class VitalsMeter:
     def __init__(self) -> None:
         self._max_fds = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._loop_lag_s = 0.0
+        self._tasks = 0
         self._egress_bytes = 0
         self._cpu_s = time.process_time()
         self._measured_at = time.monotonic()
 
     async def pause(self, seconds: float) -> None:
-        """Sleep, and take note of how much too late the event loop came back."""
+        """Sleep; take note of how late the event loop came back, and how many tasks it has."""
         due = time.monotonic() + seconds  # uvloop's own time is in whole milliseconds
         await asyncio.sleep(seconds)
         self._loop_lag_s = max(time.monotonic() - due, 0.0)
         LOOP_LAG.observe(self._loop_lag_s)
+        self._tasks = len(asyncio.all_tasks())
 
     def measure(self, egress_bytes: int) -> Vitals:
         """Return the figures of now; rates are those since the last call.
@@ -46,6 +48,7 @@ class VitalsMeter:
             egress_bps=round((egress_bytes - self._egress_bytes) * 8 / elapsed_s),
             memory_bytes=_memory_bytes(),
             open_fds=_open_fds(),
+            tasks=self._tasks,
             max_fds=self._max_fds,
         )
         self._measured_at, self._cpu_s, self._egress_bytes = now, cpu_s, egress_bytes

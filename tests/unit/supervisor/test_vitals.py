@@ -1,3 +1,4 @@
+import asyncio
 import os
 from pathlib import Path
 
@@ -30,10 +31,12 @@ def test_the_egress_rate_is_the_one_since_the_last_call(monkeypatch: pytest.Monk
     assert meter.measure(1500).egress_bps == 4000
 
 
-async def test_a_pause_measures_how_late_the_loop_was() -> None:
+async def test_a_pause_measures_how_late_the_loop_was_and_counts_its_tasks() -> None:
     meter = VitalsMeter()
     await meter.pause(0.0)
-    assert 0 <= meter.measure(0).loop_lag_s < 1
+    here = meter.measure(0)
+    assert 0 <= here.loop_lag_s < 1
+    assert here.tasks == len(asyncio.all_tasks())
 
 
 def test_a_system_without_proc_has_figures_too(monkeypatch: pytest.MonkeyPatch) -> None:
