@@ -67,6 +67,12 @@ class EdgeApp:
         """Let pulls change hands with the workers of this host."""
         self._streams.members_changed(slots)
 
+    async def retire(self) -> None:
+        """Keep those who are here until they leave."""
+        self._server.leave_shared_ports()
+        self._streams.stop_lingering()
+        await self._services.registry.wait_empty()
+
     async def drain(self, timeout_s: float) -> None:
         """Send viewers elsewhere, and serve sibling workers until theirs have gone."""
         self._server.leave_shared_ports()

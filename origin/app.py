@@ -1,6 +1,8 @@
 """An origin worker, put together."""
 
 import asyncio
+import errno
+from typing import Final
 
 from common.clock import SystemClock
 from common.cluster.directory import Directory
@@ -14,6 +16,9 @@ from common.supervisor.app import WorkerContext, WorkerStatus
 from origin.hub import Hub
 from origin.ownership import LeaseKeeper
 from origin.role import OriginRole
+
+RELAY_PORT_TRIES: Final = 4
+"""For generations that live at the same time; a fifth one finds no port and fails to start."""
 
 
 def make_app(context: WorkerContext) -> "OriginApp":
@@ -49,10 +54,8 @@ class OriginApp:
     async def start(self) -> None:
         """Open both ports."""
         context = self._context
-        relay = context.settings.relay
-        wanted = relay.port_base + context.slot if relay.port_base else 0
         # The relay port first: an accepted publisher needs its address for the route.
-        port = await self._server.listen_tcp(relay.listen_host, wanted, shared=False)
+        port = await self._listen_for_relays()
         self._role.relay_address = f"{context.advertise_host}:{port}"
         self._leases.start()
         await self._server.listen_tcp(context.rtmp_host, context.rtmp_port, shared=True)
@@ -73,6 +76,11 @@ class OriginApp:
     def members_changed(self, slots: frozenset[int]) -> None:
         """Nothing to do: a stream stays at the worker that its encoder reached."""
 
+    async def retire(self) -> None:
+        """Keep those who are here until they leave."""
+        self._server.leave_shared_ports()
+        await self._services.registry.wait_empty()
+
     async def drain(self, timeout_s: float) -> None:
         """Send publishers elsewhere, and serve relays until they have gone."""
         self._server.leave_shared_ports()
@@ -86,3 +94,28 @@ class OriginApp:
         await self._server.stop()
         await self._leases.close()
         await self._directory.close()
+
+    async def _listen_for_relays(self) -> int:
+        """Open the port of this very worker; raise OSError when it cannot be had."""
+        relay = self._context.settings.relay
+        *earlier, last = _relay_ports(self._context)
+        for port in earlier:
+            try:
+                return await self._server.listen_tcp(relay.listen_host, port, shared=False)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+        return await self._server.listen_tcp(relay.listen_host, last, shared=False)
+
+
+def _relay_ports(context: WorkerContext) -> list[int]:
+    """Return the ports to try for relays, in this order.
+
+    After a reload a former worker may hold the port of this slot until it has retired, and
+    sharing it would hand one worker's relays to the other.
+    """
+    base = context.settings.relay.port_base
+    if not base:
+        return [0]
+    tries = RELAY_PORT_TRIES if context.generation else 1
+    return [base + context.slot + n * context.workers for n in range(tries)]

@@ -6,7 +6,7 @@ also ends with the codes of `common.supervisor.exit_codes`.
 Commands import what they need when they run, so that `headwater --help` answers at once.
 """
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from common.cli.options import (
     exit_codes,
     load_for_command,
 )
+
+if TYPE_CHECKING:
+    from common.config.model import Settings
 
 app = typer.Typer(
     name="headwater",
@@ -98,9 +101,13 @@ def _add_node_command(role: str, summary: str) -> None:
             from common.logs import setup_logging
             from common.supervisor.node import run_node
 
-            settings = load_for_command(config, set_, flags).settings
+            def load() -> "Settings":
+                return load_for_command(config, set_, flags).settings
+
+            settings = load()
             setup_logging(settings.log.level, settings.log.format, node=settings.node.id)
-            raise typer.Exit(uvloop.run(run_node(NodeRole(role), settings, ready_fd=ready_fd)))
+            node = run_node(NodeRole(role), settings, load=load, ready_fd=ready_fd)
+            raise typer.Exit(uvloop.run(node))
 
 
 _add_node_command("origin", "Run an origin: encoders publish to it.")

@@ -218,7 +218,11 @@ class RelaySettings(Section):
     listen_host: HostName = "0.0.0.0"
     """Address that an origin's workers serve relays on."""
     port_base: int = Field(default=0, ge=0, le=65_535)
-    """Worker n of an origin serves relays on port_base + n. 0: any free port."""
+    """Worker n of an origin serves relays on port_base + n. 0: any free port.
+
+    As long as a former worker holds that port after a reload: on the next one in steps of
+    `node.workers`, up to three.
+    """
     connect_timeout_s: Seconds = 2.0
     """For the TCP connection to an origin."""
     first_byte_timeout_s: Seconds = 3.0
@@ -308,6 +312,8 @@ class SupervisorSettings(Section):
     """… and ends with an error, so that whoever runs it sees it."""
     drain_s: Seconds = 30.0
     """From SIGTERM to the end of the last connection, at most. A second signal: now."""
+    retire_s: Seconds = 3600.0
+    """After a reload the former workers keep their connections for so long, then they drain."""
 
 
 class DrainSettings(Section):

@@ -10,6 +10,14 @@ from common.config.model import Settings
 from common.ids import NodeId, StreamKey
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Post:
+    """A worker's place in its node: a slot of one generation. Each reload begins a generation."""
+
+    generation: int
+    slot: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
     """Everything a worker knows at its start."""
@@ -23,10 +31,16 @@ class WorkerContext:
     rtmp_port: int  # never 0: the supervisor has reserved it
     advertise_host: str
     runtime_dir: Path  # shared by the workers of this node, private to it
+    generation: int = 0  # siblings are of the same one: others may not understand each other
+
+    @property
+    def post(self) -> Post:
+        """The worker's place."""
+        return Post(self.generation, self.slot)
 
     def sibling_socket(self, slot: int) -> Path:
         """Return the Unix socket on which worker ``slot`` serves its siblings."""
-        return self.runtime_dir / f"worker-{slot}.sock"
+        return self.runtime_dir / f"worker-{self.generation}.{slot}.sock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +67,21 @@ class WorkerApp(Protocol):
         ...
 
     def members_changed(self, slots: frozenset[int]) -> None:
-        """Take note of which workers of this node are ready, this one included."""
+        """Take note of which workers of this generation are ready, this one included."""
+        ...
+
+    async def retire(self) -> None:
+        """Take no new connections, which others do now; return when the last one has gone.
+
+        May be cancelled, to drain or to stop.
+        """
         ...
 
     async def drain(self, timeout_s: float) -> None:
-        """Take no new connections; return when the last one has gone, at most after timeout_s."""
+        """Take no new connections and send those that are here elsewhere.
+
+        Return when the last one has gone, at most after ``timeout_s``.
+        """
         ...
 
     async def stop(self) -> None:

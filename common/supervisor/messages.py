@@ -42,14 +42,19 @@ class Configure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Members:
-    """To a worker: the slots whose workers are ready, its own included."""
+    """To a worker: the slots of its generation whose workers are ready, its own included."""
 
     slots: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retire:
+    """To a worker: take no new connections, and end when the last one has gone by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
-    """To a worker: take no new connections, and end when the last one has gone."""
+    """To a worker: take no new connections, send those that are here elsewhere, then end."""
 
     timeout_s: float
 
@@ -92,13 +97,13 @@ class Heartbeat:
     vitals: Vitals
 
 
-ToWorker = Configure | Members | Drain | Stop
+ToWorker = Configure | Members | Retire | Drain | Stop
 FromWorker = Ready | BootFailed | Heartbeat
 Message = ToWorker | FromWorker
 
 _ADAPTERS: Final[dict[type[Message], TypeAdapter[Message]]] = {
     kind: TypeAdapter(kind)
-    for kind in (Configure, Members, Drain, Stop, Ready, BootFailed, Heartbeat)
+    for kind in (Configure, Members, Retire, Drain, Stop, Ready, BootFailed, Heartbeat)
 }
 _KINDS: Final = {kind.__name__: kind for kind in _ADAPTERS}
 

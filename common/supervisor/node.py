@@ -3,9 +3,9 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import Final
 
@@ -21,12 +21,14 @@ from common.logs import get_log, setup_logging
 from common.metrics import NodeMetrics, mark_dead, render
 from common.supervisor.app import WorkerContext
 from common.supervisor.arbiter import Arbiter
-from common.supervisor.crew import Outcome, Phase, WorkerState
+from common.supervisor.crew import Outcome
 from common.supervisor.exit_codes import ExitCode, describe_exit
 from common.supervisor.fdlimit import raise_fd_limit
+from common.supervisor.generation import Phase, WorkerState
 from common.supervisor.identity import find_advertise_host, make_node_id
 from common.supervisor.launcher import Launcher, open_launcher
 from common.supervisor.load import add_up
+from common.supervisor.reload import Reloader
 from common.supervisor.reporter import NodeReporter
 from common.supervisor.rtmp_port import listen_problem, reserve_port
 from common.supervisor.runtime_dir import metrics_dir, open_runtime_dir
@@ -41,18 +43,21 @@ async def run_node(
     role: NodeRole,
     settings: Settings,
     *,
+    load: Callable[[], Settings],
     ready_fd: int | None = None,
     worker_module: str | None = None,
 ) -> int:
     """Run a node until it is told to end; return the exit code of the process (`ExitCode`).
 
-    SIGTERM or SIGINT drains, a second one stops, a third one kills. When all workers are ready for
-    the first time, one line of JSON is written to ``ready_fd``; see `Launcher`. The workers run
-    ``python -m worker_module``, by default the package with the role's name.
+    SIGTERM or SIGINT drains, a second one stops, a third one kills. SIGHUP reloads: ``load`` gives
+    the settings anew, or raises `ConfigError`, and new workers take over from the former. When all
+    workers are ready for the first time, one line of JSON is written to ``ready_fd``; see
+    `Launcher`. The workers run ``python -m worker_module``, by default the package with the role's
+    name.
     """
     raise_fd_limit()
     try:
-        outcome = await _run(role, settings, ready_fd, worker_module or role.value)
+        outcome = await _run(role, settings, load, ready_fd, worker_module or role.value)
     except ConfigError as error:
         for problem in error.problems:
             _log.error("node cannot start", reason=problem)
@@ -60,7 +65,13 @@ async def run_node(
     return outcome.code
 
 
-async def _run(role: NodeRole, settings: Settings, ready_fd: int | None, module: str) -> Outcome:
+async def _run(
+    role: NodeRole,
+    settings: Settings,
+    load: Callable[[], Settings],
+    ready_fd: int | None,
+    module: str,
+) -> Outcome:
     with (
         open_launcher(ready_fd) as launcher,
         reserve_port(settings.rtmp.listen) as (host, port),
@@ -71,29 +82,39 @@ async def _run(role: NodeRole, settings: Settings, ready_fd: int | None, module:
             role=role,
             node=NodeId(settings.node.id) or make_node_id(role),
             slot=0,
-            workers=settings.node.workers or _cores(),
+            workers=_worker_count(settings),
             rtmp_host=host,
             rtmp_port=port,
-            advertise_host=settings.node.advertise_host or find_advertise_host(host),
+            advertise_host=_advertise_host(settings, host),
             runtime_dir=runtime_dir,
         )
         # Anew, now that the node has a name: every line says whose it is.
         setup_logging(settings.log.level, settings.log.format, node=context.node)
-        return await _Node(module, context, launcher).run()
+        return await _Node(module, context, load, launcher).run()
 
 
 class _Node:
     """The parts of a node and how they are joined; each part's own work is in its own file."""
 
-    def __init__(self, module: str, context: WorkerContext, launcher: Launcher) -> None:
+    def __init__(
+        self,
+        module: str,
+        context: WorkerContext,
+        load: Callable[[], Settings],
+        launcher: Launcher,
+    ) -> None:
         settings = context.settings
-        self._context = context
+        self._context = context  # of the workers that serve
         self._launcher = launcher
-        self._arbiter = Arbiter(module, context, changed=self._changed, exited=self._exited)
-        self._directory = RedisDirectory(settings.redis, settings.lease)
-        self._reporter = NodeReporter(
-            self._directory, context.node, self._describe, settings.lease.renew_s
+        self._arbiter = Arbiter(
+            module,
+            context,
+            changed=self._changed,
+            exited=self._exited,
+            reloaded=self._reloaded,
         )
+        self._reloader = Reloader(load, lambda: self._context.settings, self._reload)
+        self._reporter = self._new_reporter()
         self._metrics = NodeMetrics(
             node=context.node,
             role=context.role,
@@ -109,17 +130,21 @@ class _Node:
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._arbiter.signal_came)
+        loop.add_signal_handler(signal.SIGHUP, self._reloader.want)
         try:
             async with self._admin_server(), asyncio.TaskGroup() as helpers:
-                helpers.create_task(self._reporter.run())
-                following = helpers.create_task(self._follow_launcher())
+                helpers.create_task(self._report())
+                waiting = [
+                    helpers.create_task(self._follow_launcher()),
+                    helpers.create_task(self._reloader.run()),
+                ]
                 outcome = await self._arbiter.run()
                 self._reporter.finish()
-                following.cancel()
+                for task in waiting:
+                    task.cancel()
             return outcome
         finally:
-            await self._directory.close()
-            for number in _SIGNALS:
+            for number in (*_SIGNALS, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 
     @asynccontextmanager
@@ -144,6 +169,32 @@ class _Node:
         _log.warning("launcher has gone")
         self._arbiter.end(Phase.STOPPING)
 
+    def _new_reporter(self) -> NodeReporter:
+        settings = self._context.settings
+        return NodeReporter(
+            RedisDirectory(settings.redis, settings.lease),
+            self._context.node,
+            self._describe,
+            settings.lease.renew_s,
+        )
+
+    async def _report(self) -> None:
+        """Report to the routing table; after a reload that may be another one."""
+        finished = None
+        while finished is not self._reporter:
+            finished = self._reporter
+            await finished.run()
+
+    def _reload(self, settings: Settings) -> None:
+        """Have new workers take over with ``settings``."""
+        context = replace(
+            self._context,
+            settings=settings,
+            workers=_worker_count(settings),
+            advertise_host=_advertise_host(settings, self._context.rtmp_host),
+        )
+        self._arbiter.reload(context)
+
     # What the arbiter tells.
 
     def _changed(self) -> None:
@@ -152,6 +203,25 @@ class _Node:
             self._told_ready = True
             _log.info("node ready", rtmp=self._rtmp, admin=self._admin)
             self._launcher.tell(self._ready_line())
+
+    def _reloaded(self, context: WorkerContext) -> None:
+        former, self._context = self._context.settings, context
+        settings = context.settings
+        setup_logging(settings.log.level, settings.log.format, node=context.node)
+        self._metrics.zone = settings.node.zone
+        self._rtmp = join_address(context.advertise_host, context.rtmp_port)
+        if (settings.redis, settings.lease) != (former.redis, former.lease):
+            self._report_elsewhere()
+
+    def _report_elsewhere(self) -> None:
+        former = self._reporter
+        try:
+            self._reporter = self._new_reporter()
+        except ConfigError as error:  # a password file that the workers could still read
+            for problem in error.problems:
+                _log.error("node is not reported to the new routing table", reason=problem)
+            return
+        former.finish()
 
     def _exited(self, event: WorkerExited, replaced: bool) -> None:
         mark_dead(event.pid, metrics_dir(self._context.runtime_dir))
@@ -181,7 +251,7 @@ class _Node:
 
     def _redis_health(self) -> Component:
         cut_off = [
-            worker.slot
+            worker.post.slot
             for worker in self._arbiter.processes
             if not worker.figures.status.directory_ok
         ]
@@ -200,7 +270,12 @@ class _Node:
         return asdict(record) | {
             "version": self._metrics.version,
             "workers": [
-                {"slot": worker.slot, "pid": worker.pid, "state": states[worker.slot].value}
+                {
+                    "slot": worker.post.slot,
+                    "generation": worker.post.generation,
+                    "pid": worker.pid,
+                    "state": states[worker.post].value,
+                }
                 | worker.figures.as_dict()
                 for worker in self._arbiter.processes
             ],
@@ -226,6 +301,14 @@ class _Node:
             cpu_share=load.cpu_share,
         )
         return record, NodeLoad(node=self._context.node, streams=dict(load.streams))
+
+
+def _worker_count(settings: Settings) -> int:
+    return settings.node.workers or _cores()
+
+
+def _advertise_host(settings: Settings, listen_host: str) -> str:
+    return settings.node.advertise_host or find_advertise_host(listen_host)
 
 
 def _cores() -> int:

@@ -49,8 +49,14 @@ class NodeReporter:
         """Report until told to finish. Must not be cancelled for that.
 
         A write that was cut off may still be carried out, after the removal, and leave the
-        record of a node that has gone.
+        record of a node that has gone. Closes the directory at its end.
         """
+        try:
+            await self._run()
+        finally:
+            await self._directory.close()
+
+    async def _run(self) -> None:
         while not self._finishing:
             self._wake.clear()
             await self._report()

@@ -17,7 +17,7 @@ MAX_SOCKET_PATH_BYTES: Final = 107 if sys.platform == "linux" else 103
 """``sun_path`` of `sockaddr_un` has 108 bytes on Linux and 104 on macOS, with the final zero."""
 
 _SOCKETS = "worker-*.sock"
-_LONGEST_SOCKET = "worker-255.sock"
+_LONGEST_SOCKET = "worker-9999.255.sock"  # after so many reloads
 
 
 def metrics_dir(runtime_dir: Path) -> Path:

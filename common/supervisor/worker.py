@@ -29,6 +29,7 @@ from common.supervisor.messages import (
     Members,
     Message,
     Ready,
+    Retire,
     Stop,
 )
 from common.supervisor.vitals import VitalsMeter
@@ -47,7 +48,7 @@ class _SupervisorGone:
     """Takes the place of an order when the supervisor has died."""
 
 
-_End = Drain | Stop | _SupervisorGone
+_End = Retire | Drain | Stop | _SupervisorGone
 
 
 def run_worker(make_app: MakeApp) -> NoReturn:
@@ -122,10 +123,12 @@ class _Worker:
         return end
 
     async def serve(self) -> _End:
-        """Serve until an end is wanted; drain when that is how it should be."""
+        """Serve until an end is wanted; retire or drain when that is how it should be."""
         end = await self._unless_ended(self._beat())
+        if isinstance(end, Retire):
+            end = await self._unless_ended(self._beat_during(self._app.retire()))
         if isinstance(end, Drain):
-            end = await self._unless_ended(self._drain(end.timeout_s)) or Stop()
+            end = await self._unless_ended(self._beat_during(self._app.drain(end.timeout_s)))
         return end or Stop()
 
     async def stop(self, end: _End) -> ExitCode:
@@ -151,7 +154,7 @@ class _Worker:
         match message:
             case Members(slots=slots):
                 self._app.members_changed(slots)
-            case Drain() | Stop():
+            case Retire() | Drain() | Stop():
                 self._ends.put_nowait(message)
             case _:
                 raise ChannelError(f"a supervisor must not send {type(message).__name__}")
@@ -171,10 +174,10 @@ class _Worker:
             with suppress(asyncio.CancelledError):
                 await working
 
-    async def _drain(self, timeout_s: float) -> None:
+    async def _beat_during(self, work: Coroutine[object, object, None]) -> None:
         beating = asyncio.create_task(self._beat())
         try:
-            await self._app.drain(timeout_s)
+            await work
         finally:
             beating.cancel()
 

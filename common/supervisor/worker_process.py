@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from common.logs import get_log
 from common.metrics import MULTIPROC_ENV
-from common.supervisor.app import WorkerContext, WorkerStatus
+from common.supervisor.app import Post, WorkerContext, WorkerStatus
 from common.supervisor.channel import Channel
 from common.supervisor.messages import (
     BootFailed,
@@ -48,21 +48,21 @@ class Figures:
 class WorkerReady:
     """The worker has opened its listeners."""
 
-    slot: int
+    post: Post
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerHeard:
     """A heartbeat has come; `WorkerProcess.figures` are new."""
 
-    slot: int
+    post: Post
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerExited:
     """The process has ended. Always the last event of a worker."""
 
-    slot: int
+    post: Post
     pid: int
     code: int  # negative: the signal
     boot_failure: str
@@ -76,25 +76,27 @@ class WorkerProcess:
 
     def __init__(
         self,
-        slot: int,
+        post: Post,
         process: asyncio.subprocess.Process,
         channel: Channel,
         report: Callable[[WorkerEvent], None],
     ) -> None:
-        self.slot = slot
+        self.post = post
         self.pid = process.pid
         self.figures = Figures()
         self._process = process
         self._channel = channel
         self._report = report
         self._boot_failure = ""
-        self._watching = asyncio.create_task(self._watch(), name=f"worker-{slot}")
+        self._watching = asyncio.create_task(
+            self._watch(), name=f"worker-{post.generation}.{post.slot}"
+        )
 
     @classmethod
     async def launch(
         cls, module: str, context: WorkerContext, report: Callable[[WorkerEvent], None]
     ) -> "WorkerProcess":
-        """Start ``module`` as the worker in ``context.slot`` and tell it everything it must know.
+        """Start ``module`` as the worker at ``context.post`` and tell it everything it must know.
 
         Raises:
             OSError: the system cannot start one more process.
@@ -115,7 +117,7 @@ class WorkerProcess:
             except BaseException:
                 channel.close()
                 raise
-        worker = cls(context.slot, process, channel, report)
+        worker = cls(context.post, process, channel, report)
         worker.send(Configure(context=context))
         return worker
 
@@ -137,19 +139,21 @@ class WorkerProcess:
             while (message := await self._channel.receive()) is not None:
                 self._take(message)
         except ChannelError as error:
-            _log.error("worker is unintelligible", worker=self.slot, pid=self.pid, reason=error)
+            _log.error(
+                "worker is unintelligible", worker=self.post.slot, pid=self.pid, reason=error
+            )
             self.signal(signal.SIGKILL)
         code = await self._process.wait()
         self._channel.close()
-        self._report(WorkerExited(self.slot, self.pid, code, self._boot_failure))
+        self._report(WorkerExited(self.post, self.pid, code, self._boot_failure))
 
     def _take(self, message: Message) -> None:
         match message:
             case Ready():
-                self._report(WorkerReady(self.slot))
+                self._report(WorkerReady(self.post))
             case Heartbeat(status=status, vitals=vitals):
                 self.figures = Figures(status=status, vitals=vitals)
-                self._report(WorkerHeard(self.slot))
+                self._report(WorkerHeard(self.post))
             case BootFailed(reason=reason):
                 self._boot_failure = reason
             case _:

@@ -14,10 +14,11 @@ import pytest
 from common.cluster.records import NodeRole
 from common.config.model import Settings
 from common.ids import NodeId
-from common.supervisor.app import WorkerContext
+from common.supervisor.app import Post, WorkerContext
 from common.supervisor.arbiter import Arbiter
-from common.supervisor.crew import Outcome, Phase
+from common.supervisor.crew import Outcome
 from common.supervisor.exit_codes import ExitCode
+from common.supervisor.generation import Phase
 from common.supervisor.python_module import module_command, module_environment
 from common.supervisor.rtmp_port import reserve_port
 from common.supervisor.runtime_dir import open_runtime_dir
@@ -47,7 +48,8 @@ class Node:
 
     def pid(self, slot: int) -> int:
         """Return the pid of the worker in a slot, 0 when there is none."""
-        return {worker.slot: worker.pid for worker in self.arbiter.processes}.get(slot, 0)
+        pids = {worker.post: worker.pid for worker in self.arbiter.processes}
+        return pids.get(Post(0, slot), 0)
 
 
 @pytest.fixture
@@ -117,7 +119,7 @@ async def test_a_killed_worker_is_replaced_in_its_slot(journal: Journal) -> None
         await n.until_complete()
         assert n.pid(0) != old
         assert n.pid(1) == sibling
-        assert n.exits == [WorkerExited(0, old, -signal.SIGKILL, "")]
+        assert n.exits == [WorkerExited(Post(0, 0), old, -signal.SIGKILL, "")]
 
         def members() -> list[object]:
             return [e["slots"] for e in journal.events("members") if e["pid"] == sibling]
@@ -140,7 +142,7 @@ async def test_a_stopped_worker_is_killed_and_replaced() -> None:
         os.kill(old, signal.SIGSTOP)
         await until(lambda: bool(n.exits))
         # SIGABRT waits for a stopped process to continue, SIGKILL does not.
-        assert n.exits == [WorkerExited(0, old, -signal.SIGKILL, "")]
+        assert n.exits == [WorkerExited(Post(0, 0), old, -signal.SIGKILL, "")]
         await until(lambda: n.pid(0) not in (0, old))
 
 

@@ -5,7 +5,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -24,7 +24,8 @@ class RealNode:
 
     info: NodeInfo
     process: NodeProcess
-    log: list[str] = field(default_factory=list)
+    log: list[str]
+    folder: Path  # its runtime folder
 
     def url(self, stream: str = STREAM) -> str:
         """Where to publish or play ``stream``."""
@@ -64,12 +65,13 @@ async def running_node(
     log: list[str] = []
     process = NodeProcess(role, name, log.append)
     with tempfile.TemporaryDirectory(prefix="hw-") as folder:
+        runtime_dir = Path(folder) / "run"
         fixed = [
             "node.workers=1",
             f"relay.listen_host={HOST}",
             "supervisor.heartbeat_s=0.1",
             "lease.renew_s=0.2",
-            f"node.runtime_dir={folder}/run",
+            f"node.runtime_dir={runtime_dir}",
         ]
         overrides = [part for each in (*fixed, *settings) for part in ("--set", each)]
         config_file = ["--config", str(config)] if config is not None else []
@@ -87,6 +89,6 @@ async def running_node(
         environment = module_environment(HEADWATER_REDIS__URL=redis_url)
         try:
             info = await process.start(command, environment)
-            yield RealNode(info, process, log)
+            yield RealNode(info, process, log, runtime_dir)
         finally:
             await process.stop()

@@ -77,6 +77,14 @@ class SleepyApp:
         """Write down the members."""
         self._note("members", slots=sorted(slots))
 
+    async def retire(self) -> None:
+        """Close the listener; return at once, or never when busy."""
+        self._note("retire")
+        if self._server is not None:
+            self._server.close()
+        if self._mode is Mode.BUSY:
+            await asyncio.Event().wait()
+
     async def drain(self, timeout_s: float) -> None:
         """Return at once, or stay until the time is over when busy."""
         self._note("drain")

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from common.errors import RelayError, StreamNotFound
+from common.ids import StreamKey
 from common.stream.viewer import ViewerKind
 from edge.pull import PullState
 from tests.support.edge_worker import Edge, ends_with, order, streaming, with_edge
@@ -73,6 +74,20 @@ async def test_pull_lingers_after_its_last_viewer_then_ends(edge: Edge) -> None:
     assert source.relays == 1
     await until(lambda: not edge.streams._running)
     await until(lambda: not source.connections)
+
+
+@with_edge(linger_s=60)
+async def test_edge_that_leaves_lets_no_pull_linger(edge: Edge) -> None:
+    source, staying = await streaming(edge)
+    other = StreamKey("live/other")
+    await edge.claim(source, stream=other)
+    source.send("b", 5, stream=other)
+    edge.streams.viewer_left(await edge.streams.acquire(order(other)))
+    edge.streams.stop_lingering()
+    await until(lambda: list(edge.streams._entries) == [STREAM])
+    staying.leave()
+    edge.streams.viewer_left(edge.pull().live)
+    await until(lambda: not edge.streams._running)
 
 
 async def test_viewer_that_returns_within_the_linger_finds_the_stream_and_it_lingers_anew(

@@ -21,6 +21,7 @@ from common.supervisor.messages import (
     Members,
     Message,
     Ready,
+    Retire,
     Stop,
     Vitals,
     encode,
@@ -43,6 +44,7 @@ CONTEXT = WorkerContext(
     rtmp_port=1935,
     advertise_host="10.0.0.1",
     runtime_dir=Path("/run/headwater"),
+    generation=3,
 )
 STATUS = WorkerStatus(
     viewers=3,
@@ -54,6 +56,7 @@ MESSAGES: list[Message] = [
     Configure(context=CONTEXT),
     Members(slots=frozenset({2, 0})),
     Members(slots=frozenset()),
+    Retire(),
     Drain(timeout_s=10.0),
     Stop(),
     Ready(),

@@ -17,7 +17,7 @@ def test_a_fresh_folder_is_private_and_goes_away() -> None:
     with open_runtime_dir(None) as path:
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
         assert metrics_dir(path).is_dir()
-        (path / "worker-0.sock").touch()
+        (path / "worker-0.0.sock").touch()
     assert not path.exists()
 
 
@@ -29,13 +29,13 @@ def test_a_wanted_folder_is_made_and_removed(short: Path) -> None:
 
 def test_a_folder_that_existed_is_cleared_of_what_is_ours_only(short: Path) -> None:
     (short / "theirs").touch()
-    (short / "worker-3.sock").touch()
+    (short / "worker-12.3.sock").touch()
     metrics_dir(short).mkdir()
     (metrics_dir(short) / "counter_1.db").touch()
     with open_runtime_dir(short) as path:
         assert list(metrics_dir(path).iterdir()) == []
-        assert not (path / "worker-3.sock").exists()
-        (path / "worker-0.sock").touch()
+        assert not (path / "worker-12.3.sock").exists()
+        (path / "worker-0.0.sock").touch()
     assert [each.name for each in short.iterdir()] == ["theirs"]
 
 

@@ -1,0 +1,76 @@
+"""The ports of an origin worker."""
+
+import socket
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+
+from common.clock import SystemClock
+from common.cluster.memory import MemoryDirectory
+from common.cluster.records import NodeRole
+from common.config.model import Settings
+from common.local.redis_server import HOST
+from common.supervisor.app import WorkerContext
+from origin.app import RELAY_PORT_TRIES, OriginApp
+from tests.support.spine import make_context, quick_settings
+
+BASE = 28_000
+WORKERS = 3
+SLOT = 1
+
+
+def free_base() -> int:
+    """Return a port from which on all that a worker may try are free."""
+    for base in range(BASE, 60_000, 50):
+        try:
+            with ExitStack() as held:
+                for n in range(WORKERS * RELAY_PORT_TRIES):
+                    held.enter_context(socket.create_server((HOST, base + n)))
+        except OSError:
+            continue
+        return base
+    raise AssertionError("no free ports")
+
+
+def context(generation: int, base: int) -> WorkerContext:
+    relay = quick_settings().relay.model_dump() | {"port_base": base}
+    settings: Settings = quick_settings(relay=relay)
+    made = make_context(NodeRole.ORIGIN, settings, slot=SLOT)
+    return replace(made, generation=generation, workers=WORKERS)
+
+
+async def relay_port(generation: int, base: int) -> int:
+    app = OriginApp(context(generation, base), MemoryDirectory(SystemClock()))
+    try:
+        await app.start()
+        return int(app._role.relay_address.rpartition(":")[2])
+    finally:
+        await app.stop()
+
+
+async def test_a_worker_serves_relays_on_the_port_of_its_slot() -> None:
+    base = free_base()
+    for generation in (0, 1):
+        assert await relay_port(generation, base) == base + SLOT
+
+
+async def test_after_a_reload_it_takes_the_next_port_that_no_former_worker_holds() -> None:
+    base = free_base()
+    with ExitStack() as former:
+        for n in range(RELAY_PORT_TRIES - 1):
+            former.enter_context(socket.create_server((HOST, base + SLOT + n * WORKERS)))
+            assert await relay_port(1, base) == base + SLOT + (n + 1) * WORKERS
+        last = base + SLOT + (RELAY_PORT_TRIES - 1) * WORKERS
+        former.enter_context(socket.create_server((HOST, last)))
+        with pytest.raises(OSError, match="in use"):
+            await relay_port(1, base)
+
+
+async def test_at_a_start_a_port_in_use_is_an_error() -> None:
+    base = free_base()
+    with (
+        socket.create_server((HOST, base + SLOT)),
+        pytest.raises(OSError, match="in use"),
+    ):
+        await relay_port(0, base)
