@@ -200,7 +200,9 @@ class Pull:
             if outcome.reason == _LEFT:
                 continue
             RELAY_LOSSES.inc(outcome.reason)
-            self._log.info("relay lost", source=str(target), reason=str(outcome))
+            self._log.limited("relay_lost").info(
+                "relay lost", source=str(target), reason=str(outcome)
+            )
             if target.epoch is not None and outcome.reason in _SUSPICIOUS:
                 self._locator.suspect(self.key, target.epoch)
             left = deadline - now

@@ -18,7 +18,7 @@ from common.backoff import Backoff
 from common.cluster.records import NodeRole
 from common.local.guard import guard
 from common.local.node_process import LocalClusterError, NodeInfo, NodeProcess
-from common.local.redis_server import HOST, RedisServer
+from common.local.redis_server import HOST, LocalServerError, RedisServer
 from common.supervisor.exit_codes import describe_exit
 from common.supervisor.python_module import module_command, module_environment
 
@@ -178,8 +178,27 @@ class LocalCluster:
 
     async def _start_redis(self, stack: AsyncExitStack) -> str:
         server = await stack.enter_async_context(RedisServer())
-        await stack.enter_async_context(guard(pids=[server.pid], folders=[server.folder]))
+        guarding = await stack.enter_async_context(AsyncExitStack())
+        await guarding.enter_async_context(guard(pids=[server.pid], folders=[server.folder]))
+        if self._options.restart:
+            keeping = asyncio.create_task(self._keep_redis_running(server, guarding))
+            stack.push_async_callback(_cancel, keeping)
         return server.url
+
+    async def _keep_redis_running(self, server: RedisServer, guarding: AsyncExitStack) -> None:
+        """Restart the server whenever it dies, for ever; origins fill it again."""
+        backoff = Backoff(RESTART_MIN_S, RESTART_MAX_S)
+        while True:
+            await server.died()
+            await guarding.aclose()  # its process id may be a stranger's by now
+            self._log("the Redis server ended and is restarted")
+            await asyncio.sleep(backoff.next_s())
+            try:
+                await server.start()
+            except LocalServerError as error:
+                self._log(str(error))
+                continue
+            await guarding.enter_async_context(guard(pids=[server.pid], folders=[server.folder]))
 
     def _make_nodes(self, folder: Path) -> None:
         # A Redis that is not ours may know other nodes of these names.

@@ -20,6 +20,7 @@ HOST = "127.0.0.1"
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
 _POLL_S = 0.01
+_DIED_POLL_S = 0.25
 
 # Redis answers these to a PING when it runs but wants a password first.
 _ALIVE = (b"+PONG", b"-NOAUTH")
@@ -157,6 +158,13 @@ class RedisServer:
         """End it as a crash does (SIGKILL)."""
         self._signal(signal.SIGKILL)
         await self._ended(STOP_TIMEOUT_S)
+
+    async def died(self) -> None:
+        """Return when the server is not running (any more), though nobody ended it from here."""
+        while process := self._process:
+            if process.poll() is not None:
+                return
+            await asyncio.sleep(_DIED_POLL_S)
 
     def pause(self) -> None:
         """Freeze it (SIGSTOP): connections stay open and nothing answers."""

@@ -126,7 +126,7 @@ class Playback:
         self._task = None
 
     def _refuse(self, code: str, description: str) -> None:
-        self._link.log.info("play refused", code=code, reason=description)
+        self._link.log.limited("play_refused").info("play refused", code=code, reason=description)
         self._link.core.reject_play(self._stream_id, code, description)
         self._link.pump()
 

@@ -7,13 +7,18 @@ import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
 
+from common.cluster.redis_directory import RedisDirectory
+from common.config.model import LeaseSettings, RedisSettings
+from common.errors import DirectoryUnavailable
 from common.local.cluster import ClusterOptions, LocalCluster
 from common.local.node_process import LocalClusterError
 from common.supervisor.python_module import module_command, module_environment
@@ -177,3 +182,20 @@ async def test_a_given_redis_is_used_and_its_password_is_on_no_command_line(
         nodes = [line for line in up.command_lines() if b"up_command" not in line]
         assert len(nodes) >= 4
         assert not any(b"sesame" in line for line in nodes)
+
+
+async def test_a_redis_of_its_own_that_dies_is_restarted_and_filled_again() -> None:
+    async with LocalCluster(ClusterOptions(**SMALL)) as cluster:
+        settings = RedisSettings(url=SecretStr(cluster.redis_url))
+        directory = RedisDirectory(settings, LeaseSettings())
+        async with Redis.from_url(cluster.redis_url) as client:
+            pid = (await client.info("server"))["process_id"]
+        os.kill(pid, signal.SIGKILL)
+
+        async def nodes_are_back() -> bool:
+            with suppress(DirectoryUnavailable):
+                return len(await directory.nodes()) == 2
+            return False
+
+        await until(nodes_are_back)
+        await directory.close()
