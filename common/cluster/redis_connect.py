@@ -3,6 +3,8 @@
 Secrets go into the client and nowhere else: `RedisTarget.address` is what logs and errors show.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +26,8 @@ RedisClient = Redis | RedisCluster
 AWAY = (RedisError, RedisClusterException, OSError, TimeoutError)
 """Everything that redis-py raises when Redis does not do what was asked in time."""
 
+_CLOSED_TRANSPORT = "the handler is closed"
+
 Options = dict[str, Any]  # keyword arguments of redis-py, which takes them untyped
 
 # Connections beyond those for commands: the ones that listen for announcements.
@@ -42,6 +46,21 @@ def reason_of(error: BaseException) -> str:
     """Say in a line why Redis did not do what was asked; ``error`` is one of `AWAY`."""
     # When no master is found redis-py adds a dump of each sentinel's client after this mark.
     return str(error).partition(" : <")[0] or "no answer in time"
+
+
+@contextmanager
+def uvloop_errors() -> Iterator[None]:
+    """Raise, for what uvloop says of a connection that was reset while idle, what asyncio would.
+
+    uvloop's transports refuse a write after a reset with a RuntimeError, which redis-py does not
+    take for the loss of a connection; asyncio's own raise the reset itself at the next drain.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if _CLOSED_TRANSPORT not in str(error):
+            raise
+        raise ConnectionResetError("connection was reset") from error
 
 
 def connect(settings: RedisSettings) -> RedisTarget:

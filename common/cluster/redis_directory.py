@@ -32,7 +32,7 @@ from common.cluster.records import (
     Renewal,
     Route,
 )
-from common.cluster.redis_connect import AWAY, connect, reason_of
+from common.cluster.redis_connect import AWAY, connect, reason_of, uvloop_errors
 from common.cluster.redis_events import RedisEvents
 from common.cluster.redis_scripts import Argument, Call, Script, pipeline
 from common.config.model import LeaseSettings, PublisherPolicy, RedisSettings
@@ -179,7 +179,8 @@ class RedisDirectory:
     async def _deadline(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._timeout_s), self._turns:
-                yield
+                with uvloop_errors():
+                    yield
         except AWAY as error:
             raise DirectoryUnavailable(f"{self._target.address}: {reason_of(error)}") from error
 

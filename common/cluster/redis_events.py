@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from common.cluster.codec import decode_announcement
 from common.cluster.records import ClusterEvent, EventKind
-from common.cluster.redis_connect import AWAY, RedisTarget, reason_of
+from common.cluster.redis_connect import AWAY, RedisTarget, reason_of, uvloop_errors
 from common.errors import RecordError
 from common.logs import get_log
 
@@ -67,10 +67,11 @@ class RedisEvents:
         pubsub = self._target.client.pubsub()
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._find_node()
-                await pubsub.subscribe(self._channel)
-                while not await _confirmed(pubsub, self._timeout_s):
-                    pass
+                with uvloop_errors():
+                    await self._find_node()
+                    await pubsub.subscribe(self._channel)
+                    while not await _confirmed(pubsub, self._timeout_s):
+                        pass
             yield ClusterEvent(kind=EventKind.RESYNC)
             while True:
                 data = await self._next(pubsub)
@@ -90,10 +91,11 @@ class RedisEvents:
         # The outer deadline is for a connection that breaks while read: redis-py then makes it
         # anew within the read, for as long as the server likes.
         async with asyncio.timeout(2 * self._quiet_s + self._timeout_s):
-            message = await pubsub.get_message(timeout=self._quiet_s)
-            if message is None:
-                await pubsub.ping()
+            with uvloop_errors():
                 message = await pubsub.get_message(timeout=self._quiet_s)
+                if message is None:
+                    await pubsub.ping()
+                    message = await pubsub.get_message(timeout=self._quiet_s)
         if message is None:
             raise RedisConnectionError("silent, even to a ping")
         return message["data"] if message["type"] == "message" else None

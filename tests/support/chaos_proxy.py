@@ -158,10 +158,16 @@ class ChaosProxy:
             await self._trouble[Way.FORTH].open.wait()
             target_reader, target_writer = await asyncio.open_connection(*self.target)
             writers.append(target_writer)
-            await asyncio.gather(
-                self._carry(reader, target_writer, Way.FORTH),
-                self._carry(target_reader, writer, Way.BACK),
-            )
+            ways = [
+                asyncio.ensure_future(self._carry(reader, target_writer, Way.FORTH)),
+                asyncio.ensure_future(self._carry(target_reader, writer, Way.BACK)),
+            ]
+            try:
+                await asyncio.gather(*ways)
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)
         except OSError:
             writers.reverse()  # for whom it is a reset, too
             _reset(writer)
@@ -211,6 +217,8 @@ class ChaosProxy:
                 return
             if trouble.bytes_per_s:
                 await asyncio.sleep(len(data) / trouble.bytes_per_s)
+            if writer.transport.is_closing():  # uvloop does not take writes to what it has closed
+                return
             self.bytes[way] += len(data)
             writer.write(data)
             await writer.drain()
