@@ -24,6 +24,7 @@ from common.local.node_process import LocalClusterError
 from common.supervisor.python_module import module_command, module_environment
 from tests.support.processes import is_alive, until, with_environment
 from tests.support.up_command import MODULE
+from tests.support.wait import until as until_so
 
 pytestmark = pytest.mark.integration
 
@@ -197,5 +198,5 @@ async def test_a_redis_of_its_own_that_dies_is_restarted_and_filled_again() -> N
                 return len(await directory.nodes()) == 2
             return False
 
-        await until(nodes_are_back)
+        await until_so(nodes_are_back)
         await directory.close()
