@@ -22,15 +22,14 @@ from common.backoff import Backoff
 from common.errors import DirectoryUnavailable, RelayError, StreamNotFound
 from common.ids import NodeId, StreamKey
 from common.logs import get_log
-from common.media.timeline import RelayTimeline
 from common.metrics import PUBLISH_TO_EDGE, RELAY_LOSSES, RELAY_ROUND_TRIP
 from common.net.hello import RelayHello
 from common.relay.upstream import Upstream, UpstreamAddress, UpstreamTimes, open_upstream
 from common.rtmp.message import Message, MessageType
-from common.stream.ingest import StreamFeed
 from common.stream.live import LiveStream
 from common.stream.viewer import ViewerKind
 from common.supervisor.app import WorkerContext
+from edge.feed import RelayFeed
 from edge.locate import Locator
 from edge.siblings import owner_of
 
@@ -92,13 +91,10 @@ class Pull:
         self._members = members
         self._hops = hops
         self._loop = asyncio.get_running_loop()
-        self._timeline = RelayTimeline()
-        self._feed = StreamFeed(live, self._timeline, self._limits)
+        self._feed = RelayFeed(live, self._limits)
         self._target: Target | None = None
-        self._fed_epoch: int | None = None  # of the source that fed the stream last
         self._upstream: Upstream | None = None
         self._past_bytes_in = 0  # of relays that are over
-        self._session_begun = False
         self._wake = asyncio.Event()
         self._recheck = asyncio.Event()
         self._log = _log.bind(stream=live.key)
@@ -169,8 +165,7 @@ class Pull:
         if route.address == target.address:
             # A new publisher at the same worker: its stream goes on, and so does the relay.
             self._target = Target(target.address, route.epoch)
-            if self._session_begun:  # else what fed the stream last was another source
-                self._fed_epoch = route.epoch
+            self._feed.epoch_changed(route.epoch)
         else:
             self._move("route_changed")
 
@@ -262,7 +257,7 @@ class Pull:
     async def _relay_from(self, target: Target) -> RelayError:
         self.state = PullState.CONNECTING
         self._target = target
-        self._session_begun = False
+        self._feed.begin_relay(target.epoch)
         relay = self._settings.relay
         # A sibling that has to find the stream itself may hold us for as long as it may hold a
         # viewer.
@@ -302,26 +297,11 @@ class Pull:
 
     def _take(self, message: Message) -> None:
         """Feed the stream with what the relay brings."""
-        if not self._session_begun:
-            self._begin_session()
         self._feed.take(message)
         if self.state is not PullState.STREAMING and message.type_id != MessageType.DATA_AMF0:
             self.state = PullState.STREAMING
             if not self.ready.done():
                 self.ready.set_result(None)
-
-    def _begin_session(self) -> None:
-        self._session_begun = True
-        target = self._target
-        epoch = target.epoch if target is not None else None
-        # The same epoch is the same publish session with the same clock: it goes on exactly
-        # where it was, without a keyframe and without what viewers already have.
-        continues = epoch is not None and epoch == self._fed_epoch
-        self._fed_epoch = epoch
-        if not continues:
-            self.live.begin_session()
-        self._timeline.begin_session(continues=continues)
-        self._log.info("relay runs", source=str(target), epoch=epoch)
 
     def _note_round_trip(self, seconds: float) -> None:
         RELAY_ROUND_TRIP.observe(seconds)

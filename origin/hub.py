@@ -9,6 +9,7 @@ from common.ids import StreamKey
 from common.media.timeline import Timeline
 from common.stream.flusher import Flusher
 from common.stream.live import LiveStream
+from common.stream.source import new_source
 
 
 class Publisher(Protocol):
@@ -77,8 +78,7 @@ class Hub:
             held.expiry.cancel()
             held.expiry = None
         former, held.publisher = held.publisher, publisher
-        held.live.begin_session()
-        held.timeline.begin_session()
+        held.live.begin_session(new_source(), held.timeline.begin_session())
         if former is not None:
             former.evict("taken_over")
         return held

@@ -21,9 +21,12 @@ _SET_DATA_FRAME: Final = "@setDataFrame"
 _CLEAR_DATA_FRAME: Final = "@clearDataFrame"
 _ON_META_DATA: Final = "onMetaData"
 
-_NOT_RELAYED: Final = frozenset({"onStatus", "|RtmpSampleAccess"})
-"""What a server says to its own players. As data, onStatus makes ffmpeg show a phantom stream
-(SRS #3767); a relay brings both."""
+SOURCE_MESSAGE: Final = "onHeadwaterSource"
+"""The name of what our nodes tell their relays (`common.stream.source`)."""
+
+_NOT_RELAYED: Final = frozenset({"onStatus", "|RtmpSampleAccess", SOURCE_MESSAGE})
+"""What a server says to its own players or relays. As data, onStatus makes ffmpeg show a phantom
+stream (SRS #3767); a relay brings all of them."""
 
 _MAX_NAME_BYTES: Final = 63  # ffmpeg's rtmpproto.c
 _MAX_KEY_BYTES: Final = 127  # the same

@@ -1,8 +1,8 @@
 """From the 32-bit times of a source to a stream's own 64-bit clock, in ms.
 
-`Timeline` serves an origin, whose publishers' clocks may do anything; `RelayTimeline` serves an
-edge, whose source has been put in order already. Both hold through changes of the source: viewers
-never see time go back.
+`Timeline` serves an origin, whose publishers' clocks may do anything; an edge, whose source has put
+them in order already, has `common.media.relay_timeline`. Both hold through changes of the source:
+viewers never see time go back.
 
 How `Timeline` works. For each track it keeps the last time as it came (``wire``) and as it went
 out (``mapped``); a packet is mapped by its distance to its own track's last one, modulo 2^32, so
@@ -39,11 +39,11 @@ SAME_CLOCK_MS: Final = 5_000
 
 _HALF: Final = 1 << 31
 
-_CODED: Final = frozenset({Role.KEYFRAME, Role.FRAME, Role.AUDIO})
+CODED: Final = frozenset({Role.KEYFRAME, Role.FRAME, Role.AUDIO})
 """Packets whose times are meant. Headers and metadata come with 0, or with a cached old time."""
 
 
-def _distance(wire: int, reference: int) -> int:
+def distance(wire: int, reference: int) -> int:
     """Return how far ``wire`` is ahead of ``reference``, modulo 2^32 [RTMP 1.0 §4]."""
     return ((wire - reference + _HALF) & TIMESTAMP_MASK) - _HALF
 
@@ -79,19 +79,26 @@ class Timeline:
         self.rejoins = 0
         """How often a track then joined the clock of another: after both jumped, or came home."""
 
-    def begin_session(self) -> None:
-        """Prepare for another publisher, or the same one anew, whose clock may start anywhere."""
+    def begin_session(self) -> int:
+        """Prepare for another publisher, or the same one anew, whose clock may start anywhere.
+
+        Returns where on the stream's clock the session begins.
+        """
         if self._tracks:
             self._tracks.clear()
             self._base = self.last_out = self.last_out + FRAME_MS
+        return self._base
 
-    def stamp(self, type_id: int, wire: int, role: Role, track: int = 0) -> int:
+    def stamp(
+        self, type_id: int, wire: int, role: Role, track: int = 0, payload: bytes = b""
+    ) -> int:
         """Return the time on the stream's clock of a packet that came with ``wire``.
 
         Coded packets of a track never go back; order and distance between tracks stay as they
         came. Headers take the time of what comes next, other data its own where it makes sense.
+        What the packet holds does not matter here: no publisher repeats himself.
         """
-        if role not in _CODED:
+        if role not in CODED:
             return self._stamp_uncoded(type_id, wire, role, track)
         key = track << 8 | type_id  # _track_key, spelled out: once per message
         state = self._tracks.get(key)
@@ -147,7 +154,7 @@ class Timeline:
         """Map ``wire`` by the clock of the first track by which it makes sense."""
         latest = self.last_out + SAME_CLOCK_MS
         for track in self._tracks.values():
-            mapped = track.mapped + _distance(wire, track.wire)
+            mapped = track.mapped + distance(wire, track.wire)
             if track is not besides and earliest <= mapped <= latest:
                 return mapped
         return None
@@ -161,108 +168,3 @@ class Timeline:
             return own.out
         # Not later than anything that can follow in any track.
         return min((each.out for each in self._tracks.values()), default=self._base)
-
-
-class RelayTimeline:
-    """The clock of a stream that is pulled from another node.
-
-    The origin has put the times in order, so they are kept exactly: what an edge gives out equals
-    the origin's clock modulo 2^32, at every hop. Only a new source with a clock of its own is
-    moved, as a whole, to one frame after the last time given out.
-    """
-
-    __slots__ = (
-        "_anchored",
-        "_base",
-        "_continues",
-        "_last",
-        "_mapped",
-        "_seen",
-        "_wire",
-        "last_out",
-    )
-
-    def __init__(self) -> None:
-        self._base: int | None = None  # where the session starts; None: where its source says
-        self._continues = False
-        self._anchored = False
-        self._wire = 0  # the session's last time as it came …
-        self._mapped = 0  # … and on our clock
-        self._last: dict[int, int] = {}  # by track: the last time given out
-        self._seen: dict[int, int] = {}  # by track: viewers have all up to here
-        self.last_out = 0
-        """The latest time given out, in any track."""
-
-    def begin_session(self, *, continues: bool) -> None:
-        """Prepare for another pull of the stream.
-
-        ``continues`` says that the source has the same clock as before: the same publish session
-        (equal epochs), pulled again after a loss. Then times go on as they are, and `stamp` drops
-        the packets that the new pull repeats from its GOP cache: viewers have them, and what
-        follows them continues what viewers have. The caller keeps its own caches likewise.
-        """
-        if not self._last:
-            return  # nothing was given out: as good as the first pull
-        # A pull that brought nothing has shown no clock that another could share.
-        self._continues = continues and (self._anchored or self._continues)
-        self._anchored = False
-        self._base = self.last_out + FRAME_MS
-        self._seen = dict(self._last) if self._continues else {}
-
-    def stamp(self, type_id: int, wire: int, role: Role, track: int = 0) -> int | None:
-        """Return the time of a packet that came with ``wire``; None: viewers have it, drop it."""
-        key = track << 8 | type_id  # _track_key, spelled out: once per message
-        if role not in _CODED:
-            return self._stamp_uncoded(key, wire, role)
-        if not self._anchored:
-            self._anchor(wire)
-        mapped = self._mapped + _distance(wire, self._wire)
-        self._mapped = mapped
-        self._wire = wire
-        if self._seen and self._is_repeated(key, mapped):
-            return None
-        last = self._last.get(key, 0)
-        out = mapped if mapped > last else last
-        self._last[key] = out
-        if out > self.last_out:
-            self.last_out = out
-        return out
-
-    def _anchor(self, wire: int) -> None:
-        self._anchored = True
-        if self._base is None:
-            self._mapped = wire
-        elif self._continues:
-            mapped = self._mapped + _distance(wire, self._wire)
-            if abs(mapped - self.last_out) <= FORWARD_JUMP_MS:
-                return
-            # Not the same clock after all.
-            self._seen = {}
-            self._mapped = self._base
-        else:
-            self._mapped = self._base
-        self._wire = wire
-
-    def _is_repeated(self, key: int, mapped: int) -> bool:
-        if mapped <= self._seen.get(key, -1):
-            return True
-        # From here on the track is new; equal times in it are its own affair.
-        self._seen.pop(key, None)
-        return False
-
-    def _stamp_uncoded(self, key: int, wire: int, role: Role) -> int | None:
-        if not self._anchored:
-            # The prelude does not anchor; its time is that of what comes next.
-            if self._base is None:
-                return wire
-            return self.last_out if self._continues else self._base
-        # It does not move the clock either: servers send metadata with time 0.
-        mapped = self._mapped + _distance(wire, self._wire)
-        if abs(mapped - self.last_out) > SAME_CLOCK_MS:
-            return self.last_out
-        if role is Role.DATA:
-            if self._seen and self._is_repeated(key, mapped):
-                return None
-            self._last[key] = mapped = max(mapped, self._last.get(key, 0))
-            return mapped
-        return max(mapped, self._last.get(key, 0))

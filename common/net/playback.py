@@ -10,7 +10,7 @@ from common.net.services import Services
 from common.rtmp.events import PlayRequested, TrackChanged
 from common.stream.blocks import OutputSpec
 from common.stream.live import LiveStream
-from common.stream.viewer import Viewer
+from common.stream.viewer import Viewer, ViewerKind
 
 
 class Playback:
@@ -144,6 +144,7 @@ class Playback:
             stream_id=self._stream_id,
             audio=self._audio,
             video=self._video,
+            relay=self._order.kind is not ViewerKind.PLAYER,
             chunk_size=self._services.chunk_size,
         )
         stream.attach(self.viewer, spec, self._services.now(), resume=resume)

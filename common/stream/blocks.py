@@ -33,6 +33,7 @@ class OutputSpec:
     stream_id: int = 1  # RTMP message stream id; nearly every client plays on 1
     audio: bool = True
     video: bool = True
+    relay: bool = False  # for other nodes and workers: they are told where the stream comes from
     chunk_size: int
 
     def takes(self, packet: Packet) -> bool:

@@ -21,7 +21,9 @@ _log = get_log("stream.ingest")
 class StreamClock(Protocol):
     """The part of `Timeline` and `RelayTimeline` that every packet needs."""
 
-    def stamp(self, type_id: int, wire: int, role: Role, track: int = 0) -> int | None:
+    def stamp(
+        self, type_id: int, wire: int, role: Role, track: int = 0, payload: bytes = b""
+    ) -> int | None:
         """Return the packet's time on the stream's clock; None: viewers have it already."""
         ...
 
@@ -54,7 +56,7 @@ class StreamFeed:
         role, codec, track = classify(message.type_id, payload)
         if role is Role.DROP:
             return
-        timestamp = self._clock.stamp(message.type_id, message.timestamp, role, track)
+        timestamp = self._clock.stamp(message.type_id, message.timestamp, role, track, payload)
         if timestamp is not None:
             self._stream.push(Packet(message.type_id, timestamp, payload, role, codec, track))
 
@@ -67,6 +69,6 @@ class StreamFeed:
             return
         role = Role.METADATA if data.kind is DataKind.METADATA else Role.DATA
         type_id = int(MessageType.DATA_AMF0)
-        timestamp = self._clock.stamp(type_id, message.timestamp, role)
+        timestamp = self._clock.stamp(type_id, message.timestamp, role, payload=data.payload)
         if timestamp is not None:
             self._stream.push(Packet(type_id, timestamp, data.payload, role))

@@ -15,6 +15,7 @@ from common.rtmp.message import MessageType
 from common.stream.blocks import OutputSpec
 from common.stream.flusher import Flusher
 from common.stream.output import Output
+from common.stream.source import StreamSource
 from common.stream.viewer import Viewer, ViewerKind
 
 
@@ -36,6 +37,9 @@ class LiveStream:
         self.headers = HeaderCache()
         self.gop = GopCache(gop.max_bytes, gop.max_seconds, gop.max_packets)
         self.header_version = 0
+        """Grows with whatever a viewer must be given before it starts."""
+        self.source: StreamSource | None = None
+        """Where the stream comes from, for relays."""
         self.totals = StreamTotals()
         self.viewers: dict[Viewer, ViewerKind] = {}
         self._flusher = flusher
@@ -59,25 +63,42 @@ class LiveStream:
         """The serialisations that somebody takes."""
         return iter(self._outputs.values())
 
-    def begin_session(self) -> None:
+    def begin_session(self, source: StreamSource | None = None, at: int = 0) -> None:
         """Prepare for a new source of the stream; not for the same one after a short loss.
 
         Nothing of the old one is served to newcomers: a header of a track that does not come
-        again would be a track that never plays (SRS #1630). Viewers go on at a keyframe.
+        again would be a track that never plays (SRS #1630). Viewers go on at a keyframe. Relays
+        are told which ``source`` it is, and that it begins about ``at`` on the stream's clock;
+        without a name they are told nothing.
         """
-        for each in self.headers.for_joiner():
-            # Added to those before: a source may have gone again without a word.
-            self._former_headers[each.role, each.track] = each.payload
+        self.resume_session()
         self._awaits_keyframe = True
         self.headers.clear()
         self.gop.clear()
+        self.source = source
+        if source is not None:
+            self.header_version += 1
+            for output in self._outputs.values():
+                if output.spec.relay:
+                    output.add(source.to_packet(at))
+
+    def resume_session(self) -> None:
+        """Prepare for the same source by another way: the headers that viewers have come again."""
+        for each in self.headers.for_joiner():
+            # Added to those before: a source may have gone again without a word.
+            self._former_headers[each.role, each.track] = each.payload
 
     def push(self, packet: Packet) -> None:
         """Take the next packet: cache it, and hand it to every output."""
         role = packet.role
+        players_have_it = False
         if role in HEADER_ROLES:
-            if not self._take_header(packet):
-                return
+            changed = self.headers.put(packet)
+            players_have_it = self._is_former_header(packet)
+            if changed:
+                self._header_changed(packet, players_have_it)
+            elif players_have_it:
+                return  # and relays: it was not they that were told of a new source
         elif role is Role.KEYFRAME:
             self._awaits_keyframe = False
             self.gop.add(packet)
@@ -94,7 +115,9 @@ class LiveStream:
             self._former_headers.clear()
         self._count(packet)
         for output in self._outputs.values():
-            output.add(packet)
+            # Relays have forgotten the headers of the source before: all come again.
+            if not players_have_it or output.spec.relay:
+                output.add(packet)
 
     def forget_metadata(self) -> None:
         """Give newcomers no onMetaData until there is a new one; others keep what they have."""
@@ -134,17 +157,16 @@ class LiveStream:
             for spec in [spec for spec, output in self._outputs.items() if output.empty]:
                 del self._outputs[spec]
 
-    def _take_header(self, packet: Packet) -> bool:
-        """Cache a header; return whether viewers need it."""
-        changed = self.headers.put(packet)
+    def _is_former_header(self, packet: Packet) -> bool:
+        """Tell whether the source begins with a header that viewers have already."""
         former = self._former_headers.pop((packet.role, packet.track), None)
-        if former == packet.payload:
-            return False  # the new source begins with what viewers have
-        if changed:
+        return former == packet.payload
+
+    def _header_changed(self, packet: Packet, players_have_it: bool) -> None:
+        if not players_have_it:
             self.header_version += 1
             if packet.role in (Role.VIDEO_HEADER, Role.AUDIO_HEADER):
                 self.gop.empty()  # what it holds needs the old header
-        return True
 
     def _count(self, packet: Packet) -> None:
         totals = self.totals

@@ -30,6 +30,7 @@ from common.rtmp.message import MessageType
 from common.stream.blocks import Block, OutputSpec
 from common.stream.flusher import Flusher, Write
 from common.stream.lag import LagWindow
+from common.stream.source import StreamSource
 from common.stream.viewer import Viewer
 
 
@@ -39,6 +40,7 @@ class Source(Protocol):
     headers: HeaderCache
     gop: GopCache
     header_version: int
+    source: StreamSource | None
 
     @property
     def has_video(self) -> bool:
@@ -288,4 +290,7 @@ class Output:
         return self._start_block
 
     def _header_block(self, timestamp: int) -> Block:
-        return self.spec.block(self._stream.headers.for_joiner(), timestamp)
+        packets = self._stream.headers.for_joiner()
+        if self.spec.relay and self._stream.source is not None:
+            packets.insert(0, self._stream.source.to_packet(timestamp))
+        return self.spec.block(packets, timestamp)

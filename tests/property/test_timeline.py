@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.media.packet import Role
-from common.media.timeline import RelayTimeline, Timeline
+from common.media.relay_timeline import RelayTimeline
+from common.media.timeline import Timeline
 
 WRAP = 1 << 32
 WIRES = st.integers(0, WRAP - 1) | st.integers(0, 20_000) | st.integers(WRAP - 20_000, WRAP - 1)

@@ -10,6 +10,7 @@ from common.errors import StreamNotFound
 from common.ids import NodeId, StreamKey
 from common.local.redis_server import HOST
 from common.media.flv_file import FlvTag
+from common.media.packet import Role
 from common.media.timeline import Timeline
 from common.net.registry import Client
 from common.net.roles import Encoder, PlayOrder, Publishing
@@ -20,12 +21,26 @@ from common.rtmp.events import PublishRequested
 from common.rtmp.message import Message
 from common.stream.blocks import OutputSpec
 from common.stream.flusher import Flusher
-from common.stream.ingest import StreamFeed
+from common.stream.ingest import StreamClock, StreamFeed
 from common.stream.live import LiveStream
+from common.stream.source import StreamSource
 from common.stream.viewer import Viewer, ViewerKind
-from tests.support.spine import STREAM, frame_name, make_frames, make_headers
+from tests.support.spine import FRAME_MS, STREAM, frame_name, make_frames, make_headers
 
 _CHUNK_SIZE = 128  # what a reader begins with
+
+
+class MovedClock:
+    """The clock of a node that serves a publish session at times of its own."""
+
+    def __init__(self, offset_ms: int) -> None:
+        self._offset_ms = offset_ms
+
+    def stamp(
+        self, type_id: int, wire: int, role: Role, track: int = 0, payload: bytes = b""
+    ) -> int:
+        """Return the time, moved."""
+        return wire + self._offset_ms
 
 
 class Source:
@@ -53,13 +68,29 @@ class Source:
         return sum(len(stream.viewers) for stream in self.streams.values())
 
     def send(self, name: str, count: int, *, first: int = 0, stream: StreamKey = STREAM) -> None:
-        """Send frames; a new stream begins with its headers."""
+        """Send frames; a new stream begins with its headers, and does not say what it is."""
         tags = make_frames(name, count, first=first)
         if stream not in self.streams:
-            live = self.streams[stream] = LiveStream(stream, self.settings.gop, self._flusher)
-            self._feeds[stream] = StreamFeed(live, Timeline(), self.settings.rtmp.limits())
+            self._begin(Timeline(), stream)
             tags = make_headers() + tags
         self.send_tags(tags, stream)
+
+    def begin(self, session: int, *, offset_ms: int = 0, stream: StreamKey = STREAM) -> None:
+        """Begin a publish session, or serve one, at a clock ``offset_ms`` ahead of its origin's.
+
+        Relays are told.
+        """
+        live = self._begin(MovedClock(offset_ms), stream)
+        at = max((each.timestamp + FRAME_MS for each in live.gop.packets), default=offset_ms)
+        live.begin_session(StreamSource(session=session, offset_ms=offset_ms), at)
+        self.send_tags(make_headers(), stream)
+
+    def _begin(self, clock: StreamClock, stream: StreamKey) -> LiveStream:
+        live = self.streams.get(stream)
+        if live is None:
+            live = self.streams[stream] = LiveStream(stream, self.settings.gop, self._flusher)
+        self._feeds[stream] = StreamFeed(live, clock, self.settings.rtmp.limits())
+        return live
 
     def send_tags(self, tags: list[FlvTag], stream: StreamKey = STREAM) -> None:
         """Send any messages of a stream that has begun."""

@@ -194,7 +194,7 @@ async def test_missed_announcement_is_repaired_by_a_resync(edge: Edge) -> None:
     assert source.relays == 1
     edge.table.come_back()
     await until(ends_with(recorder, "b-4"))
-    assert not source.relays
+    await until(lambda: not source.relays)
 
 
 @with_edge(recheck_s=0.05)

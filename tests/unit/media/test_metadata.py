@@ -68,8 +68,8 @@ def test_c69_a_raw_timecode_is_refused() -> None:
         parse_data(b"\x00\x01\x02\x03", LIMITS)
 
 
-@pytest.mark.parametrize("name", ["onStatus", "|RtmpSampleAccess"])
-def test_c71_what_servers_tell_their_players_is_not_relayed(name: str) -> None:
+@pytest.mark.parametrize("name", ["onStatus", "|RtmpSampleAccess", "onHeadwaterSource"])
+def test_c71_what_servers_tell_their_players_and_relays_is_not_relayed(name: str) -> None:
     assert parse(name, {"code": "NetStream.Data.Start"}) is None
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from common.media.packet import Role
-from common.media.timeline import FRAME_MS, RelayTimeline, Timeline
+from common.media.timeline import FRAME_MS, Timeline
 
 AUDIO, VIDEO, DATA = 8, 9, 18
 WRAP = 1 << 32
@@ -10,7 +10,7 @@ WRAP = 1 << 32
 class Source:
     """A publisher or relay that feeds a timeline."""
 
-    def __init__(self, timeline: Timeline | RelayTimeline) -> None:
+    def __init__(self, timeline: Timeline) -> None:
         self.timeline = timeline
 
     def video(self, at: int, role: Role = Role.FRAME, track: int = 0) -> int | None:
@@ -197,103 +197,3 @@ class TestTimeline:
         assert source.video(40, track=1) == 40
         assert source.video(20, track=0) == 20
         assert source.video(30, track=-1) == 30
-
-
-def pulled() -> Source:
-    return Source(RelayTimeline())
-
-
-class TestRelayTimeline:
-    @pytest.mark.parametrize("first", [0, 12_345, 0x7FFFFFF0, 0xFFFFF000])
-    def test_times_are_kept_exactly(self, first: int) -> None:
-        source = pulled()
-        assert source.timeline.stamp(DATA, first, Role.METADATA) == first
-        assert source.timeline.stamp(VIDEO, first, Role.VIDEO_HEADER) == first
-        times = [first + step * 40 for step in range(200)]
-        assert source.both(*times) == [at + ahead for at in times for ahead in (0, 5)]
-
-    def test_metadata_with_time_0_does_not_disturb_the_clock(self) -> None:
-        source = pulled()
-        stamp = source.timeline.stamp
-        assert stamp(DATA, 0, Role.METADATA) == 0
-        assert source.video(3_000_000_000) == 3_000_000_000
-        assert stamp(DATA, 0, Role.METADATA) == 3_000_000_000
-        assert stamp(DATA, 0, Role.DATA) == 3_000_000_000
-        assert source.video(3_000_000_040) == 3_000_000_040
-
-    def test_a_header_of_a_running_stream_keeps_its_time(self) -> None:
-        source = pulled()
-        source.both(1_000)
-        assert source.timeline.stamp(VIDEO, 1_040, Role.VIDEO_HEADER) == 1_040
-
-    def test_c68_another_source_goes_on_one_frame_later_with_one_offset(self) -> None:
-        source = pulled()
-        source.both(70_000, 70_040)
-        source.timeline.begin_session(continues=False)
-        stamp = source.timeline.stamp
-        base = 70_045 + FRAME_MS
-        assert stamp(DATA, 500, Role.METADATA) == base
-        assert stamp(VIDEO, 500, Role.VIDEO_HEADER) == base
-        assert source.video(500, Role.KEYFRAME) == base
-        assert source.audio(480) == base - 20
-        assert source.both(540) == [base + 40, base + 45]
-
-    def test_the_same_source_goes_on_as_if_nothing_had_been(self) -> None:
-        source = pulled()
-        source.both(*range(WRAP - 1_000, WRAP - 200, 40))
-        last = source.timeline.last_out
-        source.timeline.begin_session(continues=True)
-        # The new pull begins with the cached GOP, most of which viewers have.
-        assert source.timeline.stamp(VIDEO, WRAP - 600, Role.VIDEO_HEADER) == last
-        assert source.video(WRAP - 600, Role.KEYFRAME) is None
-        assert source.both(*range(WRAP - 560, WRAP - 200, 40)) == [None] * 18
-        assert source.both(WRAP - 200, WRAP - 160) == [
-            WRAP - 200,
-            WRAP - 195,
-            WRAP - 160,
-            WRAP - 155,
-        ]
-
-    def test_repeats_are_dropped_by_track(self) -> None:
-        source = pulled()
-        source.video(0)
-        source.audio(300)
-        source.video(40)
-        source.timeline.stamp(DATA, 40, Role.DATA)
-        source.timeline.begin_session(continues=True)
-        assert source.video(40) is None
-        assert source.audio(300) is None
-        assert source.timeline.stamp(DATA, 40, Role.DATA) is None
-        assert source.video(80) == 80
-        assert source.timeline.stamp(DATA, 90, Role.DATA) == 90
-        assert source.audio(323) == 323
-        assert source.audio(323) == 323  # equal times, but both are new
-
-    def test_the_same_source_after_a_gap_keeps_its_times(self) -> None:
-        source = pulled()
-        source.both(1_000)
-        source.timeline.begin_session(continues=True)
-        assert source.both(9_000) == [9_000, 9_005]
-
-    def test_a_moved_clock_stays_moved_when_its_source_is_pulled_again(self) -> None:
-        source = pulled()
-        source.both(70_000)
-        source.timeline.begin_session(continues=False)
-        base = 70_005 + FRAME_MS
-        source.both(500, 540)
-        source.timeline.begin_session(continues=True)
-        assert source.both(540, 580) == [None, None, base + 80, base + 85]
-
-    def test_a_source_that_was_not_the_same_after_all_is_moved(self) -> None:
-        source = pulled()
-        source.both(70_000)
-        source.timeline.begin_session(continues=True)
-        assert source.both(500) == [70_005 + FRAME_MS, 70_005 + FRAME_MS + 5]
-
-    def test_a_pull_that_brought_nothing_leaves_no_trace(self) -> None:
-        source = pulled()
-        source.timeline.begin_session(continues=False)
-        assert source.video(500) == 500
-        source.timeline.begin_session(continues=False)
-        source.timeline.begin_session(continues=True)
-        assert source.video(500) == 500 + FRAME_MS

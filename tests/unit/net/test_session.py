@@ -13,6 +13,7 @@ from common.ids import NodeId, StreamKey
 from common.media.packet import Role
 from common.metrics import DISCONNECTS, FIRST_FRAME
 from common.net.hello import MAX_HOPS, RelayHello
+from common.stream.source import StreamSource, is_source
 from common.stream.viewer import ViewerKind
 from tests.support.rtmp_node import (
     HOST,
@@ -273,6 +274,23 @@ async def test_a_relay_says_who_it_is(node: Node, client: NetClient) -> None:
     await client.until_media(b"K1")
     (order,) = node.role.orders
     assert (order.kind, order.hello) == (ViewerKind.RELAY, hello)
+
+
+async def test_relays_and_siblings_are_told_the_source_and_players_are_not(
+    node: Node, client: NetClient, short_folder: Path
+) -> None:
+    path = short_folder / "worker-0.sock"
+    await node.server.listen_siblings(path)
+    node.stream.begin_session(StreamSource(session=7))
+    node.begin_stream()
+    hello = RelayHello(node=NodeId("edge-1"), hops=(NodeId("edge-1"),))
+    async with connected(node) as relay, connected_sibling(path) as sibling:
+        client.ask_to_play()
+        relay.ask_to_play(**hello.to_properties())
+        sibling.ask_to_play(**hello.to_properties())
+        for each, told in ((client, False), (relay, True), (sibling, True)):
+            await each.until_media(b"K1")
+            assert any(is_source(message.payload) for message in each.messages) == told
 
 
 async def test_a_relay_that_would_close_a_loop_is_refused(

@@ -8,8 +8,12 @@ import pytest
 from common.clock import SystemClock
 from common.cluster.memory import MemoryDirectory, MemoryTable
 from common.config.model import PublisherPolicy
+from common.ids import NodeId
 from common.local.player import open_player
+from common.net.hello import RelayHello
 from common.rtmp.events import PlayStarted, Refused
+from common.rtmp.limits import RtmpLimits
+from common.stream.source import StreamSource, is_source, parse_source
 from origin.app import OriginApp
 from tests.support.cluster import make_claim
 from tests.support.publisher import Publisher, open_publisher
@@ -26,7 +30,9 @@ from tests.support.spine import (
 )
 from tests.support.wait import until
 from tests.support.watched_directory import WatchedDirectory
-from tests.support.watcher import watching
+from tests.support.watcher import Watcher, watching
+
+RELAY = RelayHello(node=NodeId("edge-1"), hops=(NodeId("edge-1"),)).to_properties()
 
 
 @pytest.fixture
@@ -87,6 +93,53 @@ async def test_second_publisher_takes_over_and_relays_go_on(origin: InProcess) -
         times = [tag.timestamp for tag in watcher.coded]
         assert times == sorted(times)
     second.close()
+
+
+def sources(watcher: Watcher) -> list[tuple[StreamSource | None, int]]:
+    """Return what a relay was told of the stream's source, and at what times."""
+    return [
+        (parse_source(tag.payload, RtmpLimits()), tag.timestamp)
+        for tag in watcher.tags
+        if is_source(tag.payload)
+    ]
+
+
+async def test_relays_are_told_in_band_that_a_stream_has_another_publisher(
+    origin: InProcess,
+) -> None:
+    first = await open_publisher(origin.url())
+    send(first, "a")
+    async with watching(origin.url(), RELAY) as relay:
+        await relay.until(lambda: [frame_name(tag.payload) for tag in relay.coded][-1:] == ["a-4"])
+        second = await open_publisher(origin.url())
+        send(second, "b", 1)
+        await relay.until(lambda: frame_name(relay.coded[-1].payload) == "b-0")
+        (one, _), (other, at) = sources(relay)
+        assert one is not None
+        assert other is not None
+        assert one.session != other.session
+        assert (one.offset_ms, other.offset_ms, at) == (0, 0, relay.coded[-1].timestamp)
+        assert is_source(relay.tags[-4].payload)  # then two headers and the keyframe
+    second.close()
+
+
+async def test_session_that_is_registered_late_is_the_same_for_its_relays(
+    origin: InProcess, table: MemoryTable
+) -> None:
+    table.go_down()
+    publisher = await open_publisher(origin.url())
+    send(publisher, "a")
+    async with watching(origin.url(), RELAY) as relay:
+        await relay.until_more(3)
+        table.come_back()
+        await until(lambda: STREAM in table.leases)
+        send(publisher, "a", 1, first=5)
+        await relay.until(lambda: frame_name(relay.coded[-1].payload) == "a-5")
+        async with watching(origin.url(), RELAY) as late:
+            await late.until_more(3)
+            assert len(sources(relay)) == 1
+            assert sources(late)[0][0] == sources(relay)[0][0]
+    publisher.close()
 
 
 async def test_third_and_more_publishers_at_once_leave_one(

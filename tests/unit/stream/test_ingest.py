@@ -24,7 +24,9 @@ class Clock:
     known: set[int] = field(default_factory=set)
     asked: list[Role] = field(default_factory=list)
 
-    def stamp(self, type_id: int, wire: int, role: Role, track: int = 0) -> int | None:
+    def stamp(
+        self, type_id: int, wire: int, role: Role, track: int = 0, payload: bytes = b""
+    ) -> int | None:
         self.asked.append(role)
         return None if wire in self.known else wire + 3_600_000
 
