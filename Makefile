@@ -10,7 +10,7 @@ EDITABLE := $(VENV)/.installed-headwater
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz failure-lab docs lock clean
+.PHONY: help setup demo test lint fuzz failure-lab soak docs lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ fuzz: setup ## Fuzz every decoder for SECONDS each (default 20)
 
 failure-lab: setup ## Kill, freeze and part everything under load; write tests/failure/RESULTS.md
 	$(BIN)/python -m tests.failure.run --write $(SCENARIOS)
+
+soak: setup ## Let faults come and go for SOAK minutes (default 30): nothing may grow
+	$(BIN)/python -m tests.failure.soak --minutes $(or $(SOAK),30)
 
 docs: setup ## Write docs/settings.md anew
 	$(BIN)/python -m common.config.reference

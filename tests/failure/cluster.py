@@ -66,6 +66,7 @@ class LabCluster:
         self.relay_runs: list[RelayRun] = []
         self.errors: list[str] = []
         self.on_log: Callable[[str], None] = lambda line: None
+        self.frozen: set[str] = set()  # nodes
         self._paused: set[int] = set()
         self.cluster: LocalCluster
         self.http: aiohttp.ClientSession
@@ -182,10 +183,12 @@ class LabCluster:
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         self._paused.update(pids)
+        self.frozen.add(name)
         return at
 
     def resume_all(self) -> None:
         """End all pauses."""
+        self.frozen.clear()
         while self._paused:
             try:
                 os.kill(self._paused.pop(), signal.SIGCONT)

@@ -47,6 +47,7 @@ class Fault:
 
     at: float  # on the machine's monotonic clock
     streams: frozenset[str]  # whose viewers can notice
+    victims: int = 0  # viewers whose own connection was ended
     zombie: str = ""  # an origin that came back after others had taken its streams …
     zombie_back_at: float = 0.0  # … and when
 

@@ -33,7 +33,8 @@ _COLUMNS: Final = (
 )
 
 _LEGEND: Final = """\
-Times in ms. *Viewers lost*: disconnected, of all. *Gap*: the longest pause between two messages,
+Times in ms. *Viewers lost*: disconnected, of all (*hit*: they were connected to what was
+killed). *Gap*: the longest pause between two messages,
 of each viewer of a stream concerned. *Fault → keyframe*: until the first keyframe that was sent
 after the fault is at the viewer. *Encoder back*: from the fault until it was accepted anew (max).
 *New source*: from its first keyframe sent to that keyframe at the viewer. *Wrong route*: from the
@@ -110,7 +111,7 @@ def cells(row: Row) -> list[str]:
     """Return a row's cells as text."""
     return [
         row.title,
-        f"{row.disconnected} / {row.viewers}",
+        f"{row.disconnected} / {row.viewers}" + (f" ({row.victims} hit)" if row.victims else ""),
         _numbers(row.gap_ms, "p50", "p99", "max"),
         _numbers(row.fault_to_keyframe_ms, "p50", "p99"),
         _numbers(row.reconnect_ms, "max"),

@@ -19,7 +19,6 @@ _MIB: Final = 1 << 20
 class Limits:
     """What a scenario must not exceed. None: no limit."""
 
-    disconnected: int | None = 0
     gap_ms: float | None = None  # the longest of any viewer
     new_source_ms: float | None = None  # 99th percentile
     lost: bool = False  # whether a session may go on with something missing
@@ -41,6 +40,7 @@ class Row:
     viewers: int
     affected: int  # viewers of the streams concerned
     disconnected: int
+    victims: int  # of them: those whose connection was what was cut
     reasons: list[str]
     gap_ms: Three  # the longest pause of each affected viewer
     others_gap_ms: Three  # of all other viewers
@@ -94,6 +94,7 @@ def make_row(name: str, title: str, seen: Observed, limits: Limits) -> Row:
         viewers=len(viewers),
         affected=len(affected),
         disconnected=sum(bool(each["disconnects"]) for each in viewers),
+        victims=fault.victims,
         reasons=sorted({why for each in viewers for why in each["disconnects"]}),
         gap_ms=_three(each["gap_ms"] for each in affected),
         others_gap_ms=_three(each["gap_ms"] for each in others),
@@ -171,8 +172,8 @@ def _overlap_ms(sessions: list[dict[str, Any]]) -> float:
 
 
 def _problems(row: Row, limits: Limits) -> Iterable[str]:
-    if limits.disconnected is not None and row.disconnected > limits.disconnected:
-        yield f"{row.disconnected} viewers disconnected: {', '.join(row.reasons)}"
+    if row.disconnected > row.victims:
+        yield f"{row.disconnected - row.victims} viewers disconnected: {', '.join(row.reasons)}"
     if row.back_ms:
         yield f"time went back by {row.back_ms} ms"
     if row.lost and not limits.lost:

@@ -12,6 +12,9 @@ from tests.failure.row import Limits, Observed, Row, make_row
 LEAD_S: Final = 0.5
 """Of undisturbed play before the fault, so that its gap is not that of the start."""
 
+NOTICE_S: Final = 0.7
+"""After so long a viewer that gets nothing counts as one."""
+
 FENCE_S: Final = 6.0
 """An origin whose lease is lost knows it after a renewal period at the latest, and its publisher
 has been told and closed soon after."""
@@ -66,6 +69,7 @@ async def run_in(lab: Lab, scenario: Scenario) -> Row:
 async def _settle(lab: Lab, fault: Fault) -> list[str]:
     """Wait until all is well; return what is not."""
     problems = []
+    await asyncio.sleep(NOTICE_S)
     try:
         await lab.steady()
         await until_true(lab.one_publisher_each, FENCE_S, "a stream has more than one publisher")

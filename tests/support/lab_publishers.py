@@ -25,8 +25,8 @@ from tests.support.lab_child import commands, tell
 from tests.support.lab_media import Shape, Tag, headers, message, schedule
 from tests.support.publisher import Publisher
 
-CONNECT_S: Final = 1.0
-"""An encoder that is not answered for so long tries another origin."""
+ANSWER_S: Final = 4.0
+"""An encoder that is not accepted after so long tries another origin."""
 
 RETRY_S: Final = 0.05
 
@@ -97,7 +97,7 @@ class _Encoder:
         url = f"rtmp://{self._origins[self.at]}/{self.stream}"
         publisher = None
         try:
-            async with asyncio.timeout(CONNECT_S):
+            async with asyncio.timeout(ANSWER_S):
                 publisher = await open_client(url, Mode.PUBLISH, _LabPublisher)
                 if await publisher.started:
                     return publisher

@@ -185,7 +185,7 @@ class _Viewer:
                 await asyncio.sleep(RETRY_S)
                 continue
             self.client = client
-            closed = await client.closed
+            closed = await asyncio.shield(client.closed)
             self.client = None
             self.checker.seen.disconnects.append(f"{closed.reason} {closed.detail}".strip())
             self.checker.reconnected()

@@ -1,5 +1,7 @@
 """An edge loses a worker."""
 
+import asyncio
+
 from tests.failure.lab import Fault, Lab
 from tests.failure.row import Limits
 from tests.failure.scenario import Scenario
@@ -7,8 +9,10 @@ from tests.failure.scenario import Scenario
 
 async def worker_killed(lab: Lab) -> Fault:
     """Kill one worker of an edge: it pulls for its sibling, too."""
+    await asyncio.sleep(1.5)  # figures are a heartbeat old
+    workers = (await lab.cluster.status("edge-1"))["workers"]
     at = await lab.kill_worker("edge-1", 0)
-    return Fault(at=at, streams=frozenset(lab.streams))
+    return Fault(at=at, streams=frozenset(lab.streams), victims=workers[0]["viewers"])
 
 
 SCENARIOS = (
@@ -16,6 +20,7 @@ SCENARIOS = (
         name="edge-worker-killed",
         title="Edge worker: kill -9",
         act=worker_killed,
-        limits=Limits(disconnected=None, new_session=False, gap_ms=3000),
+        # Those who were on it connect to its sibling: with a descriptor each.
+        limits=Limits(new_session=False, gap_ms=1000, descriptors=400),
     ),
 )

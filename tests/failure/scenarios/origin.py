@@ -86,6 +86,30 @@ async def cut_off_from_redis(lab: Lab) -> Fault:
     return Fault(at=at, streams=streams)
 
 
+async def paused(lab: Lab) -> Fault:
+    """Stop all processes of a node for less than the silence time-out; its encoders stay."""
+    victim = lab.busiest_origin()
+    streams = lab.streams_at(victim)
+    at = lab.cluster.pause(victim)
+    await asyncio.sleep(2.0)
+    lab.cluster.resume_all()
+    return Fault(at=at, streams=streams)
+
+
+async def announcement_missed(lab: Lab) -> Fault:
+    """Kill a node while the edges have lost their connection to Redis."""
+    victim = lab.busiest_origin()
+    streams = lab.streams_at(victim)
+    for edge in lab.cluster.edges:
+        lab.cluster.redis_proxies[edge].refuse()
+        lab.cluster.redis_proxies[edge].cut()
+    at = await lab.cluster.kill(victim)
+    await asyncio.sleep(3.0)
+    for edge in lab.cluster.edges:
+        await lab.cluster.redis_proxies[edge].heal()
+    return Fault(at=at, streams=streams)
+
+
 async def split_brain(lab: Lab) -> Fault:
     """Keep a node from Redis; meanwhile other encoders publish its streams at another origin."""
     victim = lab.busiest_origin()
@@ -115,6 +139,18 @@ SCENARIOS = (
         act=node_killed,
         limits=Limits(new_source_ms=500),
         quick=True,
+    ),
+    Scenario(
+        name="origin-paused",
+        title="Origin frozen for 2 s (SIGSTOP), encoders stay",
+        act=paused,
+        limits=Limits(new_session=False, gap_ms=2500),
+    ),
+    Scenario(
+        name="origin-killed-unannounced",
+        title="Origin node: kill -9 while edges are without Redis for 3 s",
+        act=announcement_missed,
+        limits=Limits(gap_ms=3000 + 2500),
     ),
     Scenario(
         name="origin-frozen",

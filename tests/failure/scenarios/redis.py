@@ -53,6 +53,17 @@ async def gone(lab: Lab) -> Fault:
     return _all(lab, at)
 
 
+async def frozen_and_origin_killed(lab: Lab) -> Fault:
+    """Stop Redis, and kill an origin meanwhile: its encoders are accepted, and found later."""
+    victim = lab.busiest_origin()
+    streams = lab.streams_at(victim)
+    lab.cluster.redis.pause()
+    at = await lab.cluster.kill(victim)
+    await asyncio.sleep(5.0)
+    lab.cluster.redis.resume()
+    return Fault(at=at, streams=streams)
+
+
 def _all(lab: Lab, at: float) -> Fault:
     return Fault(at=at, streams=frozenset(lab.streams))
 
@@ -77,5 +88,11 @@ SCENARIOS = (
         title="Redis: gone for 15 s, a new stream meanwhile",
         act=gone,
         limits=_UNNOTICED,
+    ),
+    Scenario(
+        name="redis-frozen-and-origin-killed",
+        title="Redis frozen for 5 s (SIGSTOP), an origin node killed meanwhile",
+        act=frozen_and_origin_killed,
+        limits=Limits(gap_ms=5000 + 2500),
     ),
 )
