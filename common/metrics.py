@@ -134,6 +134,9 @@ class ReasonCounter:
 
 STREAMS = _gauge("streams", "Streams that workers hold; an edge counts one per worker.")
 PUBLISHERS = _gauge("publishers", "Connected publishers.")
+STANDBY_PUBLISHERS = _gauge(
+    "standby_publishers", "Publishers on standby, which no publisher of headwater_publishers is."
+)
 VIEWERS = _gauge(
     "viewers",
     "Viewers, by kind: player, relay (another node), sibling (another worker).",

@@ -6,7 +6,9 @@ from typing import Final
 
 from common.clock import SystemClock
 from common.cluster.directory import Directory
+from common.cluster.records import Route
 from common.cluster.redis_directory import RedisDirectory
+from common.metrics import STANDBY_PUBLISHERS
 from common.net.drain import Farewell
 from common.net.meters import Meters
 from common.net.server import RtmpServer
@@ -15,7 +17,9 @@ from common.stream.flusher import Flusher
 from common.supervisor.app import WorkerContext, WorkerStatus
 from origin.hub import Hub
 from origin.ownership import LeaseKeeper
+from origin.probe import serves
 from origin.role import OriginRole
+from origin.standby import PROBE_S, Standbys
 
 RELAY_PORT_TRIES: Final = 4
 """For generations that live at the same time; a fifth one finds no port and fails to start."""
@@ -38,7 +42,10 @@ class OriginApp:
         self._flusher = Flusher(settings.fanout, loop)
         self._hub = Hub(settings, self._flusher, loop)
         self._leases = LeaseKeeper(self._directory, settings.lease)
-        self._role = OriginRole(context, self._hub, self._leases, SystemClock())
+        self._standbys = Standbys(
+            self._directory, self._leases, self._hub, self._serves, settings.lease.renew_s
+        )
+        self._role = OriginRole(context, self._hub, self._leases, self._standbys, SystemClock())
         self._services = Services.of(settings, self._role, context.node, loop)
         self._server = RtmpServer(self._services, settings.rtmp.backlog)
         self._meters = Meters(
@@ -58,12 +65,13 @@ class OriginApp:
         port = await self._listen_for_relays()
         self._role.relay_address = f"{context.advertise_host}:{port}"
         self._leases.start()
+        self._standbys.start()
         await self._server.listen_tcp(context.rtmp_host, context.rtmp_port, shared=True)
-        self._metering = asyncio.ensure_future(self._meters.run())
+        self._metering = asyncio.ensure_future(self._meters.run(self._count_standbys))
 
     def status(self) -> WorkerStatus:
         """Return the figures for the heartbeat."""
-        loads = self._meters.loads
+        loads = self._standbys.added_to(self._meters.loads)
         return WorkerStatus(
             viewers=sum(load.viewers for load in loads.values()),
             publishers=self._hub.publishers,
@@ -83,6 +91,7 @@ class OriginApp:
 
     async def drain(self, timeout_s: float) -> None:
         """Send publishers elsewhere, and serve relays until they have gone."""
+        self._standbys.stop_promoting()
         self._server.leave_shared_ports()
         settings = self._context.settings.drain
         await Farewell(self._services.registry, settings, timeout_s).publishers()
@@ -91,6 +100,7 @@ class OriginApp:
         """Close everything, and give the leases up so that nobody waits for them."""
         if self._metering is not None:
             self._metering.cancel()
+        await self._standbys.close()
         await self._server.stop()
         await self._leases.close()
         await self._directory.close()
@@ -106,6 +116,13 @@ class OriginApp:
                 if error.errno != errno.EADDRINUSE:
                     raise
         return await self._server.listen_tcp(relay.listen_host, last, shared=False)
+
+    async def _serves(self, route: Route) -> bool:
+        limits = self._context.settings.rtmp.limits()
+        return await serves(route, self._context.node, limits, PROBE_S)
+
+    def _count_standbys(self) -> None:
+        STANDBY_PUBLISHERS.set(sum(self._standbys.counts.values()))
 
 
 def _relay_ports(context: WorkerContext) -> list[int]:

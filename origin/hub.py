@@ -10,6 +10,7 @@ from common.media.timeline import Timeline
 from common.stream.flusher import Flusher
 from common.stream.live import LiveStream
 from common.stream.source import new_source
+from origin.warm import WarmStream
 
 
 class Publisher(Protocol):
@@ -72,8 +73,7 @@ class Hub:
         key = publisher.key
         held = self._streams.get(key)
         if held is None:
-            live = LiveStream(key, self._gop, self._flusher)
-            held = self._streams[key] = HeldStream(live)
+            held = self._streams[key] = HeldStream(self._new_stream(key))
         if held.expiry is not None:
             held.expiry.cancel()
             held.expiry = None
@@ -83,11 +83,28 @@ class Hub:
             former.evict("taken_over")
         return held
 
-    def end(self, publisher: Publisher, reason: str) -> None:
-        """Take note that ``publisher`` is gone: relays are told, the clock is kept for a while."""
+    def warm(self, key: StreamKey) -> WarmStream:
+        """Return a stream for a standby to feed, which nobody finds here."""
+        return WarmStream(self._new_stream(key))
+
+    def end(self, publisher: Publisher, reason: str, *, has_heir: bool = False) -> None:
+        """Take note that ``publisher`` is gone: relays are told, the clock is kept for a while.
+
+        With an heir, a standby of this worker, relays wait for it: `begin` or `disinherit` follows.
+        """
         held = self._streams.get(publisher.key)
         if held is None or held.publisher is not publisher:
             return  # it was taken over
         held.publisher = None
-        held.live.end(reason)
+        if not has_heir:
+            held.live.end(reason)
         held.expiry = self._loop.call_later(self._grace_s, self._streams.pop, publisher.key, None)
+
+    def disinherit(self, key: StreamKey) -> None:
+        """Take note that no standby of this worker takes the stream: its relays are told."""
+        held = self._streams.get(key)
+        if held is not None and held.publisher is None:
+            held.live.end("not_inherited")
+
+    def _new_stream(self, key: StreamKey) -> LiveStream:
+        return LiveStream(key, self._gop, self._flusher)

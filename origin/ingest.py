@@ -1,10 +1,15 @@
-"""A publish session: from an encoder's `publish` to its end."""
+"""A publish session: from an encoder's `publish` to its end.
+
+It claims its stream and feeds it. Under the policy `standby` it may have to wait for that, and
+feeds a stream of its own meanwhile, which nobody sees.
+"""
 
 import asyncio
+from dataclasses import replace
 
 from common.cluster.records import Claim
 from common.config.model import PublisherPolicy
-from common.errors import StreamTaken
+from common.errors import StreamTaken, UsageError
 from common.ids import StreamKey
 from common.net.link import Link
 from common.rtmp.limits import RtmpLimits
@@ -13,6 +18,8 @@ from common.stream.ingest import StreamFeed
 from origin.hub import HeldStream, Hub
 from origin.lease import Lease
 from origin.ownership import LeaseKeeper
+from origin.standby import Standbys
+from origin.warm import WarmStream
 
 
 class PublishSession:
@@ -26,6 +33,7 @@ class PublishSession:
         policy: PublisherPolicy,
         *,
         leases: LeaseKeeper,
+        standbys: Standbys,
         hub: Hub,
         limits: RtmpLimits,
     ) -> None:
@@ -33,10 +41,12 @@ class PublishSession:
         self._stream_id = stream_id
         self._claim = claim
         self._leases = leases
+        self._standbys = standbys
         self._hub = hub
         self._limits = limits
         self._log = link.log.bind(stream=claim.stream)
         self._held: HeldStream | None = None
+        self._warm: WarmStream | None = None  # while on standby
         self._lease: Lease | None = None
         self._feed: StreamFeed | None = None
         self._over = False
@@ -48,6 +58,11 @@ class PublishSession:
     def key(self) -> StreamKey:
         """The stream that is published."""
         return self._claim.stream
+
+    @property
+    def claim(self) -> Claim:
+        """What the session wants to own, with the codecs that are known by now."""
+        return replace(self._claim, codecs=self.codecs())
 
     def media(self, message: Message) -> None:
         """Feed the stream; after a sleep of the worker, only when its leases are confirmed."""
@@ -68,10 +83,13 @@ class PublishSession:
         if self._asking is not None:
             self._asking.cancel()
             self._take_kept()
-        if self._lease is not None:
-            self._leases.release(self._lease)
+        if self._warm is not None:
+            self._standbys.leave(self)
+            self._log.info("standby gone", reason=reason)
+            return
+        given_up = self._lease is not None and self._leases.release(self._lease)
         self._log.info("publisher gone", reason=reason)
-        self._hub.end(self, reason)
+        self._hub.end(self, reason, has_heir=given_up and self._standbys.inherit(self.key))
 
     def evict(self, reason: str) -> None:
         """Tell the encoder that the stream is not its own any more, and close."""
@@ -83,26 +101,53 @@ class PublishSession:
 
     def codecs(self) -> tuple[str, ...]:
         """Return the stream's codecs, for its route."""
-        return self._held.live.codecs if self._held is not None else ()
+        fed = self._held or self._warm
+        return fed.live.codecs if fed is not None else ()
 
     def lease_lost(self, reason: str) -> None:
         """Stop serving: the fence."""
         self.evict(reason)
+
+    def promote(self, lease: Lease) -> None:
+        """Become the publisher: the stream goes on with the last GOP, and then what follows it."""
+        warm, self._warm = self._warm, None
+        if warm is None:
+            raise UsageError("only a standby is promoted")
+        self._lease = lease
+        self._held = self._hub.begin(self)
+        clock = warm.pour(self._held.live, self._held.timeline)
+        self._feed = StreamFeed(self._held.live, clock, self._limits)
+        self._log.info("standby promoted", encoder=self._claim.encoder, epoch=lease.epoch)
 
     async def _start(self, policy: PublisherPolicy) -> None:
         """Claim the stream, then let the encoder send."""
         try:
             self._lease = await self._leases.acquire(self._claim, policy, self)
         except StreamTaken as error:
-            self._refuse(error)
+            if policy is PublisherPolicy.STANDBY and self._standbys.admit(self):
+                self._stand_by(error.holder)
+            else:
+                self._refuse(error)
             return
         self._held = self._hub.begin(self)
         self._feed = StreamFeed(self._held.live, self._held.timeline, self._limits)
-        if not self._link.core.accept_publish(self._stream_id):
+        if self._let_send():
+            epoch = self._lease.epoch
+            self._log.info("publisher accepted", encoder=self._claim.encoder, epoch=epoch)
+
+    def _stand_by(self, holder: str) -> None:
+        self._warm = self._hub.warm(self.key)
+        self._feed = StreamFeed(self._warm.live, self._warm.timeline, self._limits)
+        if self._let_send():
+            self._log.info("publisher stands by", encoder=self._claim.encoder, holder=holder)
+
+    def _let_send(self) -> bool:
+        accepted = self._link.core.accept_publish(self._stream_id)
+        if accepted:
+            self._link.pump()
+        else:
             self.stop("cancelled")
-            return
-        self._link.pump()
-        self._log.info("publisher accepted", encoder=self._claim.encoder, epoch=self._lease.epoch)
+        return accepted
 
     def _keep(self, message: Message) -> None:
         """Keep what came in the same read; the encoder's next bytes wait in its socket."""

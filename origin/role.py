@@ -14,16 +14,25 @@ from common.supervisor.app import WorkerContext
 from origin.hub import Hub
 from origin.ingest import PublishSession
 from origin.ownership import LeaseKeeper
+from origin.standby import Standbys
 
 
 class OriginRole:
     """The origin's side of every session."""
 
-    def __init__(self, context: WorkerContext, hub: Hub, leases: LeaseKeeper, clock: Clock) -> None:
+    def __init__(
+        self,
+        context: WorkerContext,
+        hub: Hub,
+        leases: LeaseKeeper,
+        standbys: Standbys,
+        clock: Clock,
+    ) -> None:
         self.relay_address = ""  # "host:port" of this very worker, once the relay port is open
         self._context = context
         self._hub = hub
         self._leases = leases
+        self._standbys = standbys
         self._clock = clock
         self._limits = context.settings.rtmp.limits()
 
@@ -43,6 +52,7 @@ class OriginRole:
             self._new_claim(name.key, encoder),
             self._policy(name.app),
             leases=self._leases,
+            standbys=self._standbys,
             hub=self._hub,
             limits=self._limits,
         )

@@ -18,6 +18,7 @@ class StreamRow:
     encoder: str
     epoch: int
     age_s: float  # by the clock of the host that asks: a hint, not a measurement
+    standbys: int  # publishers that wait to take the stream over
     edges: tuple[NodeId, ...]
     viewers: int
     bitrate_bps: int
@@ -62,6 +63,7 @@ def _row(
         encoder=claim.encoder,
         epoch=route.epoch,
         age_s=round(max(0.0, now - claim.started_at), 1),
+        standbys=sum(load.standbys for load in loads.values()),
         edges=tuple(sorted(edges)),
         viewers=sum(load.viewers for load in edges.values()),
         bitrate_bps=at_origin.bitrate_bps,

@@ -79,7 +79,7 @@ def table(rows: Sequence[StreamRow]) -> Table:
         shown.add_row(
             _cell(row.stream, " ".join(row.codecs)),
             _cell(row.origin, str(row.epoch)),
-            _cell(row.publisher, row.encoder),
+            _cell(row.publisher, row.encoder, *standbys(row.standbys)),
             _cell(*row.edges),
             str(row.viewers),
             bitrate(row.bitrate_bps),
@@ -91,6 +91,11 @@ def table(rows: Sequence[StreamRow]) -> Table:
 def _cell(*lines: str) -> Text:
     # Peers choose names and encoders: neither rich's markup nor terminal codes may come through.
     return Text("\n".join(clean(line) for line in lines))
+
+
+def standbys(count: int) -> list[str]:
+    """Return the line that says how many publishers stand by, if any do."""
+    return [f"+{count} on standby"] if count else []
 
 
 def bitrate(bits_per_s: int) -> str:

@@ -70,7 +70,7 @@ def decode_node(data: bytes) -> NodeRecord:
 def encode_load(load: NodeLoad) -> bytes:
     """Encode what a node does for each stream."""
     streams = {
-        stream: {"viewers": one.viewers, "bitrate_bps": one.bitrate_bps, "codecs": one.codecs}
+        stream: {name: getattr(one, name) for name in StreamLoad.__dataclass_fields__}
         for stream, one in load.streams.items()
     }
     return _pack({"node": load.node, "streams": streams})
@@ -162,6 +162,7 @@ def _stream_load(fields: Fields) -> StreamLoad:
         viewers=fields.whole("viewers", 0),
         bitrate_bps=fields.whole("bitrate_bps", 0),
         codecs=fields.texts("codecs"),
+        standbys=fields.whole("standbys", 0),
     )
 
 

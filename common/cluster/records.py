@@ -90,6 +90,7 @@ class StreamLoad:
     viewers: int = 0
     bitrate_bps: int = 0  # of the stream as it comes in at this node
     codecs: tuple[str, ...] = ()
+    standbys: int = 0  # publishers that wait there to take the stream over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,6 +84,7 @@ class PublisherPolicy(StrEnum):
 
     TAKEOVER = "takeover"
     REJECT = "reject"
+    STANDBY = "standby"
 
 
 class Section(BaseModel):
@@ -161,7 +162,8 @@ class PublishSettings(Section):
     """What publishers may do."""
 
     policy: PublisherPolicy = PublisherPolicy.TAKEOVER
-    """A second publisher of a live stream: `takeover` lets it win, `reject` refuses it."""
+    """A second publisher of a live stream: `takeover` lets it win, `reject` refuses it, `standby`
+    keeps it ready to take over when the first one is gone."""
     app_policies: dict[str, PublisherPolicy] = Field(default_factory=dict)
     """Policy by app (the first part of the stream key), where it differs."""
     grace_s: Seconds = 15.0

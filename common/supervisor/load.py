@@ -49,4 +49,5 @@ def _together(one: StreamLoad, other: StreamLoad) -> StreamLoad:
         viewers=one.viewers + other.viewers,
         bitrate_bps=max(one.bitrate_bps, other.bitrate_bps),
         codecs=one.codecs or other.codecs,
+        standbys=one.standbys + other.standbys,
     )

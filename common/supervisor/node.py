@@ -279,6 +279,7 @@ class _Node:
                 | worker.figures.as_dict()
                 for worker in self._arbiter.processes
             ],
+            "standbys": sum(each.standbys for each in load.streams.values()),
             "streams": {stream: asdict(each) for stream, each in load.streams.items()},
         }
 

@@ -1,60 +1,31 @@
 """Two origins and an edge on a real Redis: streams that move, and a table that goes away."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 
 import pytest
 from redis.asyncio import Redis
 
-from common.cluster.redis_directory import RedisDirectory
 from common.config.model import RedisSettings
 from common.local.redis_server import RedisServer
 from common.media.packet import Role
 from common.rtmp.events import PlayStarted, Refused
-from tests.support.publisher import Publisher, open_publisher
-from tests.support.redis import redis_settings_for
-from tests.support.spine import (
-    STREAM,
-    InProcess,
-    frame_name,
-    make_frames,
-    make_headers,
-    quick_settings,
-    running_edge,
-    running_origin,
+from tests.support.nodes import (
+    assert_plays_on,
+    names,
+    publishing,
+    route_node,
+    running_nodes,
+    until_routed_to,
 )
+from tests.support.publisher import open_publisher
+from tests.support.redis import redis_settings_for
+from tests.support.spine import STREAM, frame_name
 from tests.support.wait import until
-from tests.support.watcher import Watcher, watching
+from tests.support.watcher import watching
 
 pytestmark = pytest.mark.integration
-
-
-@dataclass
-class Nodes:
-    a: InProcess
-    b: InProcess
-    edge: InProcess
-    table: RedisDirectory
-
-
-@asynccontextmanager
-async def running_nodes(
-    redis: RedisSettings, **sections: dict[str, object]
-) -> AsyncIterator[Nodes]:
-    settings = quick_settings(redis=redis.model_dump(), **sections)
-    async with AsyncExitStack() as stack:
-        enter = stack.enter_async_context
-        a, b, edge, table = (RedisDirectory(settings.redis, settings.lease) for _ in range(4))
-        stack.push_async_callback(table.close)
-        yield Nodes(
-            a=await enter(running_origin(a, settings, "origin-a")),
-            b=await enter(running_origin(b, settings, "origin-b")),
-            edge=await enter(running_edge(edge, settings, "edge-1")),
-            table=table,
-        )
 
 
 @pytest.fixture
@@ -65,64 +36,6 @@ async def redis() -> AsyncIterator[RedisServer]:
 
 def quick_redis(url: str) -> RedisSettings:
     return redis_settings_for(url, timeout_s=0.3, connect_timeout_s=0.3)
-
-
-class Encoder:
-    """Publishes frames for ever, 100 in a second, until it is closed or thrown out."""
-
-    def __init__(self, publisher: Publisher, name: str) -> None:
-        self.publisher = publisher
-        self._task = asyncio.ensure_future(self._send(name))
-
-    async def _send(self, name: str) -> None:
-        for tag in make_headers():
-            self.publisher.send(tag)
-        for number in itertools.count():
-            if self.publisher.closed.done():
-                return
-            self.publisher.send(make_frames(name, 1 + number % 5, first=number - number % 5)[-1])
-            await asyncio.sleep(0.01)
-
-    async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.wait({self._task})
-        self.publisher.close()
-
-
-@asynccontextmanager
-async def publishing(origin: InProcess, name: str, stream: str = STREAM) -> AsyncIterator[Encoder]:
-    publisher = await open_publisher(origin.url(stream))
-    assert publisher.started.result()
-    encoder = Encoder(publisher, name)
-    try:
-        yield encoder
-    finally:
-        await encoder.stop()
-
-
-def names(watcher: Watcher) -> list[str]:
-    """Return who sent the frames that came, in runs."""
-    frames = (frame_name(tag.payload) for tag in watcher.coded)
-    return [name for name, _ in itertools.groupby(frame.partition("-")[0] for frame in frames)]
-
-
-def assert_plays_on(watcher: Watcher) -> None:
-    times = [tag.timestamp for tag in watcher.coded]
-    assert all(before < after for before, after in itertools.pairwise(times))
-    assert not watcher.was_told_the_end
-    assert not watcher.player.closed.done()
-
-
-async def route_node(nodes: Nodes) -> str | None:
-    route = await nodes.table.lookup(STREAM)
-    return route.claim.node if route else None
-
-
-async def until_routed_to(nodes: Nodes, node: str | None) -> None:
-    async def is_routed() -> bool:
-        return await route_node(nodes) == node
-
-    await until(is_routed)
 
 
 async def test_viewer_goes_on_when_its_publisher_moves_to_another_origin(

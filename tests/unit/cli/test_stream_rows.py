@@ -48,7 +48,10 @@ NODES = [
 
 def test_a_row_joins_the_route_with_what_each_node_does_for_it() -> None:
     loads = [
-        load("origin-1", a=StreamLoad(viewers=2, bitrate_bps=2_500_000, codecs=("hvc1",))),
+        load(
+            "origin-1", a=StreamLoad(viewers=2, bitrate_bps=2_500_000, codecs=("hvc1",), standbys=1)
+        ),
+        load("origin-2", a=StreamLoad(standbys=1)),
         load("edge-2", a=StreamLoad(viewers=10, bitrate_bps=2_400_000)),
         load("edge-1", a=StreamLoad(viewers=5), b=StreamLoad(viewers=99)),
     ]
@@ -61,6 +64,7 @@ def test_a_row_joins_the_route_with_what_each_node_does_for_it() -> None:
         "encoder": "obs",
         "epoch": 7,
         "age_s": 60.0,
+        "standbys": 2,
         "edges": ("edge-1", "edge-2"),
         "viewers": 15,  # relays that the origin serves are no viewers
         "bitrate_bps": 2_500_000,

@@ -22,6 +22,7 @@ ROW = StreamRow(
     encoder="evil\x1b[2J",
     epoch=7,
     age_s=65.0,
+    standbys=2,
     edges=(NodeId("edge-1"), NodeId("edge-2")),
     viewers=15,
     bitrate_bps=2_500_000,
@@ -48,6 +49,7 @@ def test_the_table_shows_a_row_without_letting_markup_or_terminal_codes_through(
     assert "\x1b" not in text
     for part in ("origin-1", "10.9.9.9:5000", "avc1 mp4a", "edge-2", "15", "2.5 Mbit/s", "1m05s"):
         assert part in text
+    assert "+2 on standby" in text
     assert "1 live" in text
 
 

@@ -56,7 +56,9 @@ loads = st.builds(
     NodeLoad,
     node=texts,
     streams=st.dictionaries(
-        texts, st.builds(StreamLoad, viewers=wholes, bitrate_bps=wholes, codecs=codecs), max_size=3
+        texts,
+        st.builds(StreamLoad, viewers=wholes, bitrate_bps=wholes, codecs=codecs, standbys=wholes),
+        max_size=3,
     ),
 )
 

@@ -38,7 +38,10 @@ def test_defaults_need_no_file() -> None:
 
 def test_the_example_file_is_accepted() -> None:
     settings = load_settings(file=EXAMPLE, environ={})
-    assert settings.publish.app_policies == {"studio": PublisherPolicy.REJECT}
+    assert settings.publish.app_policies == {
+        "studio": PublisherPolicy.REJECT,
+        "sports": PublisherPolicy.STANDBY,
+    }
     assert settings.log.format == "json"
 
 
@@ -147,7 +150,7 @@ frobnicate: 1
         "--set: needs the form path=value, as in rtmp.listen=0.0.0.0:1935",
         "FILE:2: node.workers = True: must be an integer from 0 to 256",
         "FILE:5: rtmp.chunk_size = 5: must be an integer from 128 to 16777215",
-        "FILE:7: publish.app_policies.live = 'newest': must be one of takeover, reject",
+        "FILE:7: publish.app_policies.live = 'newest': must be one of takeover, reject, standby",
         "HEADWATER_EDGE__HOLD_S: edge.hold_s = 'soon': must be a number above 0, at most 86400",
     ]
 

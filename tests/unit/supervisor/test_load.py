@@ -15,7 +15,9 @@ def test_no_worker_has_no_load() -> None:
 def test_figures_of_workers_add_up() -> None:
     first = Figures(
         status=WorkerStatus(
-            viewers=3, publishers=1, streams={ONE: StreamLoad(viewers=3, bitrate_bps=1000)}
+            viewers=3,
+            publishers=1,
+            streams={ONE: StreamLoad(viewers=3, bitrate_bps=1000, standbys=1)},
         ),
         vitals=Vitals(cpu_share=0.2, egress_bps=3000),
     )
@@ -23,7 +25,7 @@ def test_figures_of_workers_add_up() -> None:
         status=WorkerStatus(
             viewers=7,
             streams={
-                ONE: StreamLoad(viewers=5, bitrate_bps=900, codecs=("avc1",)),
+                ONE: StreamLoad(viewers=5, bitrate_bps=900, codecs=("avc1",), standbys=2),
                 TWO: StreamLoad(viewers=2),
             },
         ),
@@ -35,7 +37,7 @@ def test_figures_of_workers_add_up() -> None:
         egress_bps=8000,
         cpu_share=0.7,
         streams={
-            ONE: StreamLoad(viewers=8, bitrate_bps=1000, codecs=("avc1",)),
+            ONE: StreamLoad(viewers=8, bitrate_bps=1000, codecs=("avc1",), standbys=3),
             TWO: StreamLoad(viewers=2),
         },
     )
