@@ -14,8 +14,9 @@ from common.config.model import LeaseSettings, RedisSettings
 from common.ids import NodeId
 from common.rtmp.events import ReconnectRequested
 from common.supervisor.exit_codes import ExitCode
-from tests.support.encoder import Encoder, encoding
+from tests.support.encoder import GOP, Encoder, encoding
 from tests.support.real_node import RealNode, running_node
+from tests.support.spine import frame_name
 from tests.support.wait import until
 from tests.support.watcher import Watcher, watching
 
@@ -107,7 +108,7 @@ async def test_an_origin_that_leaves_moves_its_publishers_and_no_viewer_notices(
     late = await cluster.watchers(edge, OTHER, 1)  # relays are still served
     await other.until_sessions(2)
     assert await leaves.ended() == ExitCode.OK
-    assert 1 < monotonic() - began < 10  # the drain time is 30 s: it ended when all had gone
+    assert 1 < monotonic() - began < 20  # the drain time is 30 s: it ended when all had gone
     assert await cluster.state(leaves) is None
 
     assert able.at == other.at == [leaves.info.rtmp, stays.info.rtmp]
@@ -115,6 +116,9 @@ async def test_an_origin_that_leaves_moves_its_publishers_and_no_viewer_notices(
     for each in watchers + late:
         await each.until_more(20)
         assert_plays_on(each)
+    for each in watchers[3:] + late:
+        last = [name for tag in each.coded if (name := frame_name(tag.payload)).startswith("1-")]
+        assert int(last[-1].partition("-")[2]) % GOP == GOP - 1  # they have all of the last GOP
 
 
 async def test_an_origin_without_publishers_leaves_at_once(cluster: Cluster) -> None:
@@ -124,7 +128,7 @@ async def test_an_origin_without_publishers_leaves_at_once(cluster: Cluster) -> 
         began = monotonic()
         node.signal(signal.SIGTERM)
         assert await node.ended() == ExitCode.OK
-        assert monotonic() - began < 5
+        assert monotonic() - began < 15
 
 
 async def test_an_edge_that_leaves_asks_those_that_can_and_ends_when_all_have_gone(
@@ -144,7 +148,7 @@ async def test_an_edge_that_leaves_asks_those_that_can_and_ends_when_all_have_go
     for each in (able, stays):
         each.player.close()
     assert await edge.ended() == ExitCode.OK
-    assert monotonic() - began < 5
+    assert monotonic() - began < 15
     assert await cluster.state(edge) is None
 
 
@@ -164,7 +168,7 @@ async def test_an_edge_closes_its_last_viewers_at_the_deadline_without_an_end_no
         assert monotonic() - began >= 1.7
         assert not each.was_told_the_end
     assert await edge.ended() == ExitCode.OK
-    assert monotonic() - began < 6
+    assert monotonic() - began < 15
 
 
 async def test_workers_of_a_leaving_edge_serve_each_other_to_the_end(cluster: Cluster) -> None:
@@ -200,4 +204,4 @@ async def test_a_second_signal_ends_a_drain_now(cluster: Cluster) -> None:
     began = monotonic()
     origin.signal(signal.SIGTERM)
     assert await origin.ended() == ExitCode.OK
-    assert monotonic() - began < 5
+    assert monotonic() - began < 15

@@ -12,6 +12,7 @@ from tests.support.spine import make_frames, make_headers
 from tests.support.wait import until
 
 FRAME_S = 0.01
+GOP = 5
 _RETRY_S = 0.02
 
 
@@ -56,7 +57,7 @@ class Encoder:
             publisher.send(tag)
         name = f"{len(self.at)}"
         for number in itertools.count():
-            publisher.send(make_frames(name, 1 + number % 5, first=number - number % 5)[-1])
+            publisher.send(make_frames(name, 1 + number % GOP, first=number - number % GOP)[-1])
             await asyncio.sleep(FRAME_S)
             for event in publisher.events:
                 if isinstance(event, ReconnectRequested):
