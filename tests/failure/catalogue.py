@@ -3,12 +3,14 @@
 from typing import Final
 
 from tests.failure.scenario import Scenario
-from tests.failure.scenarios import edge, encoder, network, origin, redis
+from tests.failure.scenarios import drain, edge, encoder, network, origin, redis, standby
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
     *origin.SCENARIOS,
     *encoder.SCENARIOS,
+    *standby.SCENARIOS,
     *edge.SCENARIOS,
+    *drain.SCENARIOS,
     *redis.SCENARIOS,
     *network.SCENARIOS,
 )

@@ -10,12 +10,10 @@ nodes run as they do anywhere.
 import asyncio
 import os
 import random
-import re
 import signal
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -28,26 +26,14 @@ from common.local.cluster import ClusterOptions, LocalCluster, LocalNode
 from common.local.guard import guard
 from common.local.redis_server import HOST, RedisServer
 from tests.support.chaos_proxy import ChaosProxy
-from tests.support.processes import is_alive
+from tests.support.processes import is_alive, until
 
 _PORTS: Final = range(20_000, 30_000)  # below those that the kernel hands out by itself
-_RELAY_RUNS: Final = re.compile(r"relay runs .*?source=\"?([\d.:]+)\"?")
-_STREAM: Final = re.compile(r"stream=(\S+)")
 
 
 def relay_host(index: int) -> str:
     """Return the address that an origin advertises: its proxies', and nobody else's."""
     return f"127.0.1.{index + 1}"
-
-
-@dataclass(frozen=True, slots=True)
-class RelayRun:
-    """An edge has begun to take a stream from an origin."""
-
-    at: float
-    edge: str
-    stream: str
-    source: str
 
 
 class LabCluster:
@@ -63,7 +49,6 @@ class LabCluster:
         self.redis_proxies: dict[str, ChaosProxy] = {}  # by node
         self.relay_proxies: dict[str, list[ChaosProxy]] = {}  # by origin; one for each worker
         self.publish_proxies: dict[str, ChaosProxy] = {}  # by origin
-        self.relay_runs: list[RelayRun] = []
         self.errors: list[str] = []
         self.on_log: Callable[[str], None] = lambda line: None
         self.frozen: set[str] = set()  # nodes
@@ -167,6 +152,10 @@ class LabCluster:
         """Return a node's status page."""
         return await fetch_status(self.http, self.node(name).info.admin)
 
+    async def until_ended(self, pids: set[int], timeout_s: float) -> None:
+        """Wait until none of these processes runs."""
+        await until(lambda: not any(map(is_alive, pids)), timeout_s)
+
     async def kill(self, name: str) -> float:
         """End all processes of a node as a power cut does; return when."""
         pids = self.pids(name)
@@ -214,11 +203,6 @@ class LabCluster:
         self.on_log(line)
         if " ERROR " in line and "worker died" not in line:
             self.errors.append(line)
-        found, stream = _RELAY_RUNS.search(line), _STREAM.search(line)
-        if found and stream and ":" in found[1]:
-            node = re.search(r"node=(edge-\d+)", line)
-            if node:
-                self.relay_runs.append(RelayRun(monotonic(), node[1], stream[1], found[1]))
 
 
 def _children(parent: int) -> list[int]:

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
-from tests.failure.cluster import RelayRun, relay_host
 from tests.failure.lab import Fault, News, Usage
 from tests.support.load_crowd import percentiles
 
@@ -47,7 +46,7 @@ class Row:
     fault_to_keyframe_ms: Three  # to the first keyframe that was sent after the fault
     reconnect_ms: Three  # from the fault until the encoder was accepted anew
     new_source_ms: Three  # from its first keyframe sent to that keyframe at each viewer
-    wrong_route_ms: float | None  # from there until the last edge took it from the right origin
+    wrong_route_ms: float | None  # from there until the last edge showed it
     back_ms: int
     lost: int
     repeated: int
@@ -71,7 +70,6 @@ class Observed:
     fault: Fault
     report: dict[str, Any]  # of the viewers
     news: News
-    relay_runs: list[RelayRun]
     before: Usage
     after: Usage
 
@@ -101,7 +99,7 @@ def make_row(name: str, title: str, seen: Observed, limits: Limits) -> Row:
         fault_to_keyframe_ms=_three(_fault_to_keyframe(affected, fault.at)),
         reconnect_ms=_three((news["at"] - fault.at) * 1000 for news in accepted.values()),
         new_source_ms=_three(_new_source(affected, accepted)),
-        wrong_route_ms=_wrong_route(seen, accepted),
+        wrong_route_ms=_wrong_route(seen.report["sessions"], accepted),
         back_ms=max((each["back_ms"] for each in viewers), default=0),
         lost=sum(each["lost"] for each in viewers),
         repeated=sum(each["repeated"] for each in viewers),
@@ -144,30 +142,32 @@ def _new_source(
             yield (first[2] - first[1]) * 1000
 
 
-def _wrong_route(seen: Observed, accepted: Mapping[str, dict[str, Any]]) -> float | None:
-    """Return how long the slowest edge took to pull from where the newest session is."""
-    longest = None
-    for stream, news in accepted.items():
-        prefix = relay_host(news["origin"]) + ":"
-        right: dict[str, float] = {}
-        for run in seen.relay_runs:
-            if run.stream == stream and run.at > seen.fault.at and run.source.startswith(prefix):
-                right.setdefault(run.edge, run.at)
-        for at in right.values():
-            longest = max(longest or 0.0, (at - news["at"]) * 1000)
-    return longest
+def _wrong_route(
+    sessions: list[dict[str, Any]], accepted: Mapping[str, dict[str, Any]]
+) -> float | None:
+    """Return how long the slowest edge took to show the newest session, from its publish on."""
+    shown = [
+        (each["first_at"] - news["at"]) * 1000
+        for each in sessions
+        if (news := accepted.get(each["stream"])) and news["session"] == each["session"]
+    ]
+    return max(shown, default=None)
 
 
 def _overlap_ms(sessions: list[dict[str, Any]]) -> float:
     """Return for how long media of a session was sent and shown after the next one was shown."""
-    longest = 0.0
-    by_stream: dict[str, list[dict[str, Any]]] = {}
+    spans: dict[str, dict[int, tuple[float, float]]] = {}
     for each in sessions:
-        by_stream.setdefault(each["stream"], []).append(each)
-    for found in by_stream.values():
-        found.sort(key=lambda each: each["session"])
-        for former, latter in pairwise(found):
-            longest = max(longest, (former["last_sent_at"] - latter["first_at"]) * 1000)
+        of_stream = spans.setdefault(each["stream"], {})
+        first, last = of_stream.get(each["session"], (each["first_at"], each["last_sent_at"]))
+        of_stream[each["session"]] = (
+            min(first, each["first_at"]),
+            max(last, each["last_sent_at"]),
+        )
+    longest = 0.0
+    for of_stream in spans.values():
+        for former, latter in pairwise(sorted(of_stream)):
+            longest = max(longest, (of_stream[former][1] - of_stream[latter][0]) * 1000)
     return longest
 
 

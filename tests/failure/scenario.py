@@ -56,7 +56,6 @@ async def run_in(lab: Lab, scenario: Scenario) -> Row:
         fault=fault,
         report=await lab.viewers.ask("report"),
         news=lab.news,
-        relay_runs=lab.cluster.relay_runs,
         before=before,
         after=lab.usage(),
     )

@@ -20,7 +20,7 @@ import uvloop
 from common.errors import HeadwaterError
 from common.local.client import open_client
 from common.rtmp.client import ClientConnection, Mode
-from common.rtmp.events import ClientEvent, Refused
+from common.rtmp.events import ClientEvent, ReconnectRequested, Refused
 from tests.support.lab_child import commands, tell
 from tests.support.lab_media import Shape, Tag, headers, message, schedule
 from tests.support.publisher import Publisher
@@ -32,16 +32,19 @@ RETRY_S: Final = 0.05
 
 
 class _LabPublisher(Publisher):
-    """A publisher that remembers why it was refused."""
+    """A publisher that remembers why it was refused, and goes when it is asked to."""
 
     def __init__(self, core: ClientConnection) -> None:
         super().__init__(core)
         self.code = ""
+        self.asked_to_go: asyncio.Event = asyncio.Event()
 
     def _note(self, event: ClientEvent, now: float) -> None:
         super()._note(event, now)
         if isinstance(event, Refused):
             self.code = event.code
+        elif isinstance(event, ReconnectRequested):
+            self.asked_to_go.set()
 
 
 class _Encoder:
@@ -117,15 +120,18 @@ class _Encoder:
         self._tell("accepted", session=session)
         sending = asyncio.ensure_future(self._send(publisher, session))
         moving = asyncio.ensure_future(self._moving.wait())
+        asked = asyncio.ensure_future(publisher.asked_to_go.wait())
         try:
-            ends: set[asyncio.Future[Any]] = {publisher.closed, moving, sending}
+            ends: set[asyncio.Future[Any]] = {publisher.closed, moving, asked, sending}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             sending.cancel()
             moving.cancel()
+            asked.cancel()
             self._publisher = None
         await asyncio.gather(sending, return_exceptions=True)
         if not self._moving.is_set():
+            publisher.close()
             self.at = self._next()
         reason = publisher.closed.result().reason if publisher.closed.done() else "abandoned"
         self._tell("gone", session=session, reason=reason, code=publisher.code)

@@ -122,16 +122,18 @@ class Checker:
 
 
 class Deliveries:
-    """Which publish sessions reach anybody: two at once would be two owners."""
+    """Which publish sessions reach anybody, by edge: two at once would be two owners."""
 
     def __init__(self) -> None:
-        self._sessions: dict[tuple[str, int], list[float]] = {}
+        self._sessions: dict[tuple[str, int, int], list[float]] = {}
 
-    def note(self, stream: str, session: int, sent_at: float, now: float) -> None:
-        """Take note of a keyframe or a picture that has reached a viewer."""
-        found = self._sessions.get((stream, session))
+    def note(self, stream: str, edge: int, tag: Tag, now: float) -> None:
+        """Take note of a picture that has reached a viewer."""
+        key = (stream, edge, tag.session)
+        sent_at = tag.sent_at
+        found = self._sessions.get(key)
         if found is None:
-            self._sessions[stream, session] = [now, sent_at]
+            self._sessions[key] = [now, sent_at]
         elif sent_at > found[1]:
             found[1] = sent_at
 
@@ -140,10 +142,16 @@ class Deliveries:
         self._sessions.clear()
 
     def report(self) -> list[dict[str, Any]]:
-        """Return each session: when it first reached a viewer, and its latest message that did."""
+        """Return when each session first reached a viewer, and when its latest one was sent."""
         return [
-            {"stream": stream, "session": session, "first_at": first, "last_sent_at": last}
-            for (stream, session), (first, last) in self._sessions.items()
+            {
+                "stream": stream,
+                "edge": edge,
+                "session": session,
+                "first_at": at,
+                "last_sent_at": last,
+            }
+            for (stream, edge, session), (at, last) in self._sessions.items()
         ]
 
 
@@ -175,7 +183,7 @@ class _Viewer:
         """Check a message."""
         tag = self.checker.take(message, now)
         if tag is not None and message.type_id == MessageType.VIDEO:
-            self._deliveries.note(self.stream, tag.session, tag.sent_at, now)
+            self._deliveries.note(self.stream, self.edge, tag, now)
 
     async def _run(self) -> None:
         while True:
