@@ -4,8 +4,11 @@ import asyncio
 import socket
 from pathlib import Path
 
+from common.logs import get_log
 from common.net.connection import RtmpConnection
 from common.net.services import Services
+
+_log = get_log("rtmp")
 
 
 class RtmpServer:
@@ -44,6 +47,8 @@ class RtmpServer:
 
         Whoever is connected stays; so does one whose connection was accepted in this very moment.
         """
+        if self._shared:
+            _log.info("takes no new clients", clients=len(self._services.registry))
         for server in self._shared:
             server.close()
         self._shared.clear()

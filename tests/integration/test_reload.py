@@ -112,6 +112,8 @@ async def test_a_reload_under_load_loses_nobody(cluster: Cluster, port_base: boo
         await reload(node)
         await until_generations(node, 0, 1)
         assert await node.readiness() == (200, "ready\n")
+    # The kernel gives them to former workers for as long as those listen.
+    await until(lambda: sum("takes no new clients" in line for line in edge.log) == 2)
     new = await cluster.watchers(edge, 6)  # old ones stay where they are
     for each in old + new:
         await each.until_more(20)
@@ -212,6 +214,7 @@ async def test_two_reloads_in_a_row(cluster: Cluster) -> None:
     await until(lambda: edge.logged(DONE, "generation=2"))
     await until_generations(edge, 0, 2)
     await reload(edge)
+    await until_generations(edge, 0, 3)
     for each in watchers + await cluster.watchers(edge, 4):
         await each.until_more(20)
         assert_plays_on(each)
