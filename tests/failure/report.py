@@ -39,7 +39,8 @@ of each viewer of a stream concerned. *Fault → keyframe*: until the first keyf
 after the fault is at the viewer. *Encoder back*: from the fault until it was accepted anew (max).
 *New source*: from its first keyframe sent to that keyframe at the viewer. *Wrong route*: from the
 new publish until the last edge shows it. *Lost*, *repeated*: messages inside
-a publish session that went on, over all viewers. *Two owners*: how long media of two sessions of
+a publish session that went on, over all viewers; nothing may be, except where a way was closed for
+longer than the GOP that origins keep. *Two owners*: how long media of two sessions of
 one stream reached viewers side by side. *Memory*: resident, all processes that lived through it,
 before → after.
 """

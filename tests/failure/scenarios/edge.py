@@ -22,5 +22,6 @@ SCENARIOS = (
         act=worker_killed,
         # Those who were on it connect to its sibling: with a descriptor each.
         limits=Limits(new_session=False, gap_ms=1000, descriptors=400),
+        quick=True,
     ),
 )
