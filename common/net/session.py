@@ -1,6 +1,7 @@
 """What one client asks for on its connection, and who answers."""
 
 from functools import lru_cache
+from typing import Final
 
 from common.errors import StreamNameError, UsageError
 from common.metrics import DISCONNECTS
@@ -24,6 +25,11 @@ from common.rtmp.events import (
 from common.rtmp.message import Message
 from common.stream.viewer import ViewerKind
 from common.streamkey import StreamName, resolve
+
+
+MAX_PLAY_STREAM_ID: Final = 64
+"""Clients count message streams from 1, and nearly all play on 1. A stream is serialised anew for
+each id that its viewers choose, so they must not be free to choose any."""
 
 
 class Session:
@@ -157,6 +163,13 @@ class Session:
             name = self.stream_name(event.name)
         except StreamNameError as error:
             self.link.core.reject_play(event.stream_id, "NetStream.Play.StreamNotFound", str(error))
+            return
+        if event.stream_id > MAX_PLAY_STREAM_ID:
+            self.link.core.reject_play(
+                event.stream_id,
+                "NetStream.Play.Failed",
+                f"message stream id {event.stream_id} is over {MAX_PLAY_STREAM_ID}",
+            )
             return
         order = PlayOrder(name=name, kind=self._viewer_kind(), hello=self._hello)
         self._stop_playing()

@@ -81,6 +81,20 @@ async def test_a_publisher_whose_connection_is_lost_has_stopped(
 # Playing
 
 
+@pytest.mark.parametrize("stream_id", [65, 2**31])
+async def test_a_play_on_an_id_out_of_the_ordinary_is_refused(
+    node: Node, client: NetClient, stream_id: int
+) -> None:
+    # Each id costs a serialisation of its own.
+    node.begin_stream()
+    client.send(C0C1 + C2)
+    client.call("connect", 1, PLAY_OBJECT)
+    client.call("play", 0, None, "name", stream_id=stream_id)
+    await client.read_to_the_end()
+    assert client.codes[-1] == "NetStream.Play.Failed"
+    assert not node.stream.viewers
+
+
 async def test_a_stream_that_is_here_starts_at_once_after_its_answers(
     node: Node, client: NetClient
 ) -> None:
