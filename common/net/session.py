@@ -26,7 +26,6 @@ from common.rtmp.message import Message
 from common.stream.viewer import ViewerKind
 from common.streamkey import StreamName, resolve
 
-
 MAX_PLAY_STREAM_ID: Final = 64
 """Clients count message streams from 1, and nearly all play on 1. A stream is serialised anew for
 each id that its viewers choose, so they must not be free to choose any."""
