@@ -185,15 +185,18 @@ class LeaseKeeper:
                     await self._renew_now.wait()
             except TimeoutError:
                 pass  # it is time anyway
-            self._sleep.tick()  # a sleep that is over by now is answered by what we ask now
-            self._renew_now.clear()
-            asked_at = self._now()
-            try:
-                await self._renew()
-            except Exception as error:  # a bug met with one lease must not let all others run out
-                _log.exception("renewal failed", error)
-            self._sleep.confirm(asked_at)
-            self._renewed.set()
+            await self._renew_once()
+
+    async def _renew_once(self) -> None:
+        self._sleep.tick()  # a sleep that is over by now is answered by what we ask now
+        self._renew_now.clear()
+        asked_at = self._now()
+        try:
+            await self._renew()
+        except Exception as error:  # a bug met with one lease must not let all others run out
+            _log.exception("renewal failed", error)
+        self._sleep.confirm(asked_at)
+        self._renewed.set()
 
     async def _renew(self) -> None:
         """Renew what is held, then give up and claim what could not be while the table was away."""

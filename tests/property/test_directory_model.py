@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,11 +16,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from redis.asyncio import Redis, RedisCluster
 
-from common.clock import ManualClock
-from common.cluster.directory import Directory
-from common.cluster.memory import MemoryDirectory
 from common.cluster.records import (
     ClusterEvent,
     EventKind,
@@ -30,89 +26,19 @@ from common.cluster.records import (
     Renewal,
     Route,
 )
-from common.cluster.redis_directory import RedisDirectory
-from common.config.model import LeaseSettings, PublisherPolicy
+from common.config.model import PublisherPolicy
 from common.errors import StreamTaken
 from common.ids import NodeId, StreamKey
 from tests.support.cluster import make_claim, make_load, make_node
-from tests.support.redis import redis_settings_for
+from tests.support.worlds import LEASE, MemoryWorld, RedisWorld, World
 
 T = TypeVar("T")
 
-# So long that the real time a test takes does not matter; time passes by `World.advance`, in
-# steps of which no sum comes near to the lease.
-LEASE = LeaseSettings(ttl_s=10_000, renew_s=3_000)
 STEPS_S = [3_000, 6_000, 11_000]
 
 STREAMS = [StreamKey("live/a"), StreamKey("}odd{")]
 OWNERS = ["node-1/0/x", "node-1/1/y", "node-2/0/z"]
 NODES = [NodeId("node-1"), NodeId("node-2")]
-
-
-class World(Protocol):
-    """A table whose time the test commands."""
-
-    directory: Directory
-
-    async def start(self) -> None: ...
-    async def advance(self, seconds: int, highest_epoch: int) -> None: ...
-    async def flush(self, highest_epoch: int) -> None: ...
-    async def close(self) -> None: ...
-
-
-class MemoryWorld:
-    def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.directory = MemoryDirectory(self.clock, lease=LEASE)
-
-    async def start(self) -> None:
-        pass
-
-    async def advance(self, seconds: int, highest_epoch: int) -> None:
-        self.clock.advance(seconds)
-
-    async def flush(self, highest_epoch: int) -> None:
-        self.directory.table.flush()
-        self.clock.advance(0.1)
-
-    async def close(self) -> None:
-        await self.directory.close()
-
-
-class RedisWorld:
-    def __init__(self, url: str, mode: str = "single") -> None:
-        self.settings = redis_settings_for(url, mode=mode)
-        self.url = url
-        self.prefix = self.settings.key_prefix
-
-    async def start(self) -> None:
-        client = Redis if self.settings.mode == "single" else RedisCluster
-        self.raw = client.from_url(self.url)
-        self.directory = RedisDirectory(self.settings, LEASE)
-
-    async def advance(self, seconds: int, highest_epoch: int) -> None:
-        # Takes the time from what each key has left. Epochs are remembered for a day longer than
-        # a lease: for the purpose of the model, for ever.
-        for kind in ("route", "node", "load"):
-            async for key in self.raw.scan_iter(match=f"{self.prefix}:{kind}:*"):
-                left_ms = await self.raw.pttl(key) - seconds * 1000
-                await (self.raw.pexpire(key, left_ms) if left_ms > 0 else self.raw.delete(key))
-
-    async def flush(self, highest_epoch: int) -> None:
-        async for key in self.raw.scan_iter(match=f"{self.prefix}:*"):
-            await self.raw.delete(key)
-        # A stream that changes hands several times in one millisecond is ahead of the clock.
-        while await self._now_ms() <= highest_epoch:
-            pass
-
-    async def _now_ms(self) -> int:
-        # Of one node: the clocks of a cluster on one machine are the same.
-        seconds, micros = await self.raw.execute_command("TIME")
-        return seconds * 1000 + micros // 1000
-
-    async def close(self) -> None:
-        await self.directory.close()
-        await self.raw.aclose()
 
 
 class DirectoryModel(RuleBasedStateMachine):
