@@ -120,6 +120,8 @@ async def test_a_client_that_asks_but_never_reads_answers_is_closed(
     ):
         client.send(C0C1 + C2)
         client.call("connect", 1, PLAY_OBJECT)
+        # Few commands may run ahead of the answer to connect, and more than those are to come.
+        await client.until_code("NetConnection.Connect.Success")
         while not reasons(caplog):
             for _ in range(500):
                 client.call("FCPublish", 3, None, "name")  # a question with a long answer
