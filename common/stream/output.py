@@ -138,9 +138,9 @@ class Output:
             viewer.lagging_since = None
         elif viewer.lagging_since is None:
             viewer.lagging_since = now
-        cached = [] if at_keyframe or viewer.congested else self._cached_packets()
-        if cached and self.spec.video:
-            block = self._shared_start_block(cached)
+        from_cache = self.spec.video and not at_keyframe and not viewer.congested
+        block = self._shared_start_block() if from_cache else None
+        if block is not None:
             self._start(viewer, block, now, beyond_flushes=len(block.data))
         else:
             self._waiting.add(viewer)
@@ -274,18 +274,18 @@ class Output:
         gop = self._stream.gop
         return gop.generation, len(gop.packets)
 
-    def _cached_packets(self) -> list[Packet]:
+    def _shared_start_block(self) -> Block | None:
+        """Return the headers and the GOP up to the last flush; None when that is not cached."""
         generation, count = self._mark
         gop = self._stream.gop
         # A keyframe that is still pending began a new GOP: the joiner starts with that flush.
-        return gop.packets[:count] if generation == gop.generation else []
-
-    def _shared_start_block(self, cached: list[Packet]) -> Block:
+        if generation != gop.generation or not count or not gop.packets:
+            return None
         # Viewers that join between two flushes start with the same bytes: made once, shared.
         version = self._stream.header_version
         if self._start_block is None or version != self._start_version:
-            headers = self._header_block(cached[0].timestamp)
-            self._start_block = headers + self.spec.block(cached)
+            cached = gop.packets[:count]
+            self._start_block = self._header_block(cached[0].timestamp) + self.spec.block(cached)
             self._start_version = version
         return self._start_block
 
