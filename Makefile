@@ -42,8 +42,8 @@ lint: setup ## Check style, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-fuzz: setup ## Fuzz every decoder for SECONDS each (default 20)
-	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),20)
+fuzz: setup ## Fuzz every decoder for SECONDS each (default 20); SEED=n tries other inputs
+	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),20) --seed $(or $(SEED),1)
 
 failure-lab: setup ## Kill, freeze and part everything under load; write tests/failure/RESULTS.md
 	$(BIN)/python -m tests.failure.run --write $(SCENARIOS)

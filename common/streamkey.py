@@ -154,6 +154,8 @@ def _checked_key(parts: list[str], vhost: str) -> StreamKey:
     for part in parts:
         if not _COMPONENT.fullmatch(part):
             raise StreamNameError(path, f"{part[:40]!r} is not allowed: only {_ALLOWED}")
+        if _VHOST_IN_APP in part:  # such a key would not resolve to itself
+            raise StreamNameError(path, f"{_VHOST_IN_APP} stands after the app only, and once")
     if len(parts) < 2:
         raise StreamNameError(path, "it needs an app and a name, as in live/camera1")
     key = f"{path}@{vhost}" if vhost else path

@@ -1,8 +1,11 @@
-"""Runs the fuzz targets: ``python tests/fuzz/run.py [--seconds N] [names...]``.
+"""Runs the fuzz targets: ``python -m tests.fuzz.run [--seconds N] [--seed N] [names...]``.
 
 A target is a file ``fuzz_<name>.py`` with ``def target(data: bytes) -> None`` that raises only
 when there is a bug: it catches the errors that the code under test documents. Its corpus is
 ``corpus/<name>/``; every file in it is also replayed by the normal test run (test_corpus.py).
+
+The same inputs are tried every time, as far as the time goes, so that a check of one change does
+not fail for another's sake; ``--seed`` tries others: use it for long runs.
 
 Each target runs in a process of its own. Where atheris can be imported it guides by coverage;
 elsewhere a plain loop mutates the corpus. What was found is not kept: an input that breaks a
@@ -60,20 +63,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Fuzz the decoders.")
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(names()))
     parser.add_argument("--seconds", type=int, default=10, help="time for each target")
+    parser.add_argument("--seed", type=int, default=1, help="another one tries other inputs")
     parser.add_argument("--found", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.found:
-        fuzz_here(options.names[0], options.seconds, options.found)
+        fuzz_here(options.names[0], options.seconds, options.seed, options.found)
         return 0
-    broken = [name for name in options.names or names() if not run(name, options.seconds)]
+    chosen = options.names or names()
+    broken = [name for name in chosen if not run(name, options.seconds, options.seed)]
     say(f"broken: {', '.join(broken)}" if broken else "no target broke")
     return len(broken)
 
 
-def run(name: str, seconds: int) -> bool:
+def run(name: str, seconds: int, seed: int) -> bool:
     """Fuzz one target in a process of its own; False when it broke."""
     found = Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-"))
-    command = [sys.executable, __file__, name, "--seconds", str(seconds), "--found", str(found)]
+    limits = ["--seconds", str(seconds), "--seed", str(seed)]
+    command = [sys.executable, __file__, name, *limits, "--found", str(found)]
     say(f"== {name}")
     try:
         done = subprocess.run(command, cwd=ROOT, timeout=seconds + 60, check=False)
@@ -88,16 +94,16 @@ def run(name: str, seconds: int) -> bool:
     return True
 
 
-def fuzz_here(name: str, seconds: int, found: Path) -> None:
+def fuzz_here(name: str, seconds: int, seed: int, found: Path) -> None:
     """Fuzz one target in this process."""
     sys.path.insert(0, str(ROOT))
     if importlib.util.find_spec("atheris"):
-        fuzz_guided(name, seconds, found)
+        fuzz_guided(name, seconds, seed, found)
     else:
-        fuzz_blind(name, seconds, found)
+        fuzz_blind(name, seconds, seed, found)
 
 
-def fuzz_guided(name: str, seconds: int, found: Path) -> None:
+def fuzz_guided(name: str, seconds: int, seed: int, found: Path) -> None:
     """Let atheris look for inputs that reach new code."""
     import atheris
 
@@ -109,6 +115,7 @@ def fuzz_guided(name: str, seconds: int, found: Path) -> None:
             scratch,  # new inputs go to the first directory
             str(HERE / "corpus" / name),
             f"-max_total_time={seconds}",
+            f"-seed={seed}",
             f"-max_len={MAX_INPUT_BYTES}",
             f"-timeout={SECONDS_PER_INPUT}",
             f"-rss_limit_mb={MEMORY_MB}",
@@ -120,11 +127,11 @@ def fuzz_guided(name: str, seconds: int, found: Path) -> None:
         atheris.Fuzz()
 
 
-def fuzz_blind(name: str, seconds: int, found: Path) -> None:
-    """Mutate corpus inputs at random; the same inputs every time, as far as the time goes."""
+def fuzz_blind(name: str, seconds: int, seed: int, found: Path) -> None:
+    """Mutate corpus inputs at random."""
     target = load(name)
     seeds = [path.read_bytes() for path in corpus(name)] or [b""]
-    rng = random.Random(name)
+    rng = random.Random(f"{name} {seed}")
     end = time.monotonic() + seconds
     rounds = 0
     while time.monotonic() < end:

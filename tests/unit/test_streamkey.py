@@ -115,6 +115,8 @@ def test_a_vhost_that_is_no_host_name_is_refused(vhost: str) -> None:
         ("live", "a:b", "only letters"),
         ("live", "a%2e", "only letters"),
         ("live", "a@b", "only letters"),
+        ("", "live...vhost...b.example/cam", "after the app only"),
+        ("live...vhost...b.example/x...vhost...b.example", "cam", "after the app only"),
         ("live", "ä", "only letters"),
         ("live", "\udcff", "only letters"),
         ("live", "x" * 251, "256 bytes; 255 are allowed"),
