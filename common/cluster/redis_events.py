@@ -8,6 +8,7 @@ from redis.asyncio import RedisCluster
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from common.backoff import Backoff
 from common.cluster.codec import decode_announcement
 from common.cluster.records import ClusterEvent, EventKind
 from common.cluster.redis_connect import AWAY, RedisTarget, reason_of, uvloop_errors
@@ -43,7 +44,9 @@ class RedisEvents:
 
     async def listen(self) -> AsyncGenerator[ClusterEvent, None]:
         """Yield announcements, RESYNC first and after each new connection."""
-        pause_s = BACKOFF_MIN_S
+        # Its randomness spreads over a second or two what all workers of the cluster do when Redis
+        # is back: connect, renew, look their streams up.
+        backoff = Backoff(BACKOFF_MIN_S, BACKOFF_MAX_S)
         heard = True
         while not self._closed:
             try:
@@ -51,7 +54,7 @@ class RedisEvents:
                     async for event in events:
                         if event.kind is EventKind.RESYNC:
                             _log.info("listening for announcements", redis=self._target.address)
-                            pause_s = BACKOFF_MIN_S
+                            backoff.reset()
                             heard = True
                         yield event
             except AWAY as error:
@@ -60,8 +63,7 @@ class RedisEvents:
                         "announcements lost", redis=self._target.address, reason=reason_of(error)
                     )
                 heard = False
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, BACKOFF_MAX_S)
+            await asyncio.sleep(backoff.next_s())
 
     async def _listen_once(self) -> AsyncGenerator[ClusterEvent, None]:
         pubsub = self._target.client.pubsub()

@@ -17,7 +17,8 @@ _log = get_log("supervisor")
 class NodeReporter:
     """Writes what ``describe`` returns into the table, every ``period_s`` seconds.
 
-    The table being away is no failure of the node: it is noted in `problem` and tried again.
+    Nothing that goes wrong with a report is a failure of the node, whose streams go on: it is noted
+    in `problem` and tried again.
     """
 
     def __init__(
@@ -71,11 +72,21 @@ class NodeReporter:
         try:
             await self._directory.put_node(*self._describe())
         except ClusterError as error:
-            if not self.problem.startswith("unreachable"):
+            if self._note_problem("unreachable"):
                 _log.warning("routing table cannot be reached", reason=error)
-                now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-                self.problem = f"unreachable since {now}"
+            return
+        except Exception as error:  # an error of ours, or one of the client that nobody thought of
+            if self._note_problem("not written"):
+                _log.exception("node record cannot be written", error)
             return
         if self.problem:
             _log.info("routing table knows this node")
         self.problem = ""
+
+    def _note_problem(self, what: str) -> bool:
+        """Note since when reports fail in this way; return whether that is new."""
+        if self.problem.startswith(what):
+            return False
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.problem = f"{what} since {now}"
+        return True

@@ -76,3 +76,26 @@ async def test_a_table_that_is_away_is_noted_and_tried_again(
     await running
     # Once for each time it went away, however often it was tried.
     assert caplog.text.count("routing table cannot be reached") == 2
+
+
+async def test_an_error_that_nobody_thought_of_ends_neither_the_reports_nor_the_node(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case(period_s=0.01)
+    tries = 0
+
+    async def put_node(directory: MemoryDirectory, record: NodeRecord, load: NodeLoad) -> None:
+        nonlocal tries
+        tries += 1
+        raise RuntimeError("the client is in a state of its own")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(MemoryDirectory, "put_node", put_node)
+        running = asyncio.create_task(case.reporter.run())
+        await until(lambda: tries > 2)
+        assert case.reporter.problem.startswith("not written since 2")
+    await until(lambda: case.known() is not None)
+    assert case.reporter.problem == ""
+    case.reporter.finish()
+    await running
+    assert caplog.text.count("node record cannot be written") == 1
