@@ -9,7 +9,8 @@ use wakes the loop or ends the relay, so that it moves at once.
 The target is the sibling worker that owns the stream's pull on this host, if that is not this
 worker; else the origin worker in the route. A pull that a sibling asked for is *direct*: it never
 goes to a sibling, so two workers whose views of the host differ for a moment cannot feed each
-other.
+other. A sibling that says nothing at all, frozen but not dead, is reported to whoever keeps the
+members, and owns nothing here until it is heard of again.
 """
 
 import asyncio
@@ -38,8 +39,11 @@ _log = get_log("edge.pull")
 _LEFT: Final = "left"
 """How a relay ends that `Upstream.close` has closed: we have moved on."""
 
+_SILENT: Final = "silent"
+"""How a relay ends whose other end does not even answer pings."""
+
 _SUSPICIOUS: Final = frozenset(
-    {"connect_failed", "connect_timeout", "silent", "no_media", "not_found", "refused"}
+    {"connect_failed", "connect_timeout", _SILENT, "no_media", "not_found", "refused"}
 )
 """How a relay ends when the origin in the route is dead, frozen, cut off, or has lost the stream.
 A standby may know better what to do about it than to wait for the end of the lease."""
@@ -75,6 +79,7 @@ class Pull:
         context: WorkerContext,
         locator: Locator,
         members: Callable[[], frozenset[int]],
+        sibling_silent: Callable[[int], None],
         hops: tuple[NodeId, ...],
         *,
         direct: bool,
@@ -89,6 +94,7 @@ class Pull:
         self._limits = context.settings.rtmp.limits()
         self._locator = locator
         self._members = members
+        self._sibling_silent = sibling_silent
         self._hops = hops
         self._loop = asyncio.get_running_loop()
         self._feed = RelayFeed(live, self._limits)
@@ -200,6 +206,10 @@ class Pull:
             )
             if target.epoch is not None and outcome.reason in _SUSPICIOUS:
                 self._locator.suspect(self.key, target.epoch)
+            if target.slot is not None and outcome.reason == _SILENT:
+                self._sibling_silent(target.slot)
+                if not self.running:
+                    deadline = now + edge.hold_s  # nobody has looked for the stream yet
             left = deadline - now
             if left <= 0 or (target.slot is not None and self._is_final(outcome)):
                 self._give_up()

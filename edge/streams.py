@@ -41,6 +41,7 @@ class Streams:
         self._entries: dict[StreamKey, _Entry] = {}
         self._running: dict[asyncio.Task[None], Pull] = {}  # those that are ending included
         self._members: frozenset[int] = frozenset()
+        self._silent: dict[int, asyncio.TimerHandle] = {}  # siblings that do not answer
         self._linger_s = self._settings.edge.linger_s
         self._past_bytes_in = 0  # of pulls that are over
 
@@ -89,6 +90,8 @@ class Streams:
     def members_changed(self, slots: frozenset[int]) -> None:
         """Take note of the workers of this host: pulls may change hands."""
         self._members = slots
+        for slot in self._silent.keys() - slots:
+            self._silent.pop(slot).cancel()  # whoever takes the place is another process
         for pull in list(self._running.values()):
             pull.members_changed()
 
@@ -107,6 +110,8 @@ class Streams:
 
     async def close(self) -> None:
         """End all pulls."""
+        for forgiving in self._silent.values():
+            forgiving.cancel()
         tasks = list(self._running)
         for task in tasks:
             task.cancel()
@@ -123,7 +128,8 @@ class Streams:
             LiveStream(key, self._settings.gop, self._flusher),
             self._context,
             self._locator,
-            lambda: self._members,
+            lambda: self._members - self._silent.keys(),
+            self._sibling_silent,
             hops,
             direct=order.kind is ViewerKind.SIBLING,
         )
@@ -134,6 +140,27 @@ class Streams:
         # Whoever asked may be gone before the stream is here.
         pull.ready.add_done_callback(lambda _: self.viewer_left(pull.live))
         return entry
+
+    def _sibling_silent(self, slot: int) -> None:
+        """Let a sibling that does not answer own no pulls: one of the others elects itself.
+
+        The supervisor ends a worker that is silent for the heartbeat time-out. One that is a
+        member after so long has been heard of again.
+        """
+        if slot in self._silent:
+            return
+        _log.warning("a sibling worker is silent: others pull in its place", slot=slot)
+        patience_s = self._settings.supervisor.heartbeat_timeout_s
+        self._silent[slot] = self._loop.call_later(patience_s, self._forgive, slot)
+        self._reconsider()
+
+    def _forgive(self, slot: int) -> None:
+        del self._silent[slot]
+        self._reconsider()
+
+    def _reconsider(self) -> None:
+        for pull in list(self._running.values()):
+            pull.reconsider()
 
     def _hops(self, order: PlayOrder) -> tuple[NodeId, ...]:
         """Return the nodes that the stream goes through from this one on, this one last."""

@@ -1,10 +1,14 @@
 """One pull per host: workers that ask each other. Siblings are real servers on Unix sockets."""
 
+import asyncio
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from common.errors import StreamNotFound
+from common.ids import StreamKey
 from common.stream.viewer import ViewerKind
 from edge.pull import PullState
 from edge.siblings import owner_of
@@ -130,3 +134,81 @@ async def test_worker_that_was_asked_by_mistake_returns_to_the_owner_with_the_ne
     await until(lambda: len(source.orders) == 1)  # for a moment only
     await until(lambda: sibling.relays == 1 and not source.relays)
     assert not recorder.ended
+
+
+@asynccontextmanager
+async def frozen_sibling(edge: Edge) -> AsyncIterator[list[asyncio.StreamWriter]]:
+    """A sibling that accepts connections, as the kernel does for a stopped process, and no more."""
+    taken: list[asyncio.StreamWriter] = []
+    path = edge.context.sibling_socket(OTHER)
+    server = await asyncio.start_unix_server(lambda _, writer: taken.append(writer), path)
+    edge.streams.members_changed(members_owned_by(OTHER))
+    try:
+        yield taken
+    finally:
+        server.close()
+        for writer in taken:
+            writer.close()
+
+
+FROZEN_S = {"relay": {"silence_s": 0.4}}  # longer than a viewer is held here
+
+
+@pytest.mark.parametrize("sections", [FROZEN_S])
+async def test_frozen_sibling_is_done_without_and_its_stream_found_all_the_same(edge: Edge) -> None:
+    source = await edge.source()
+    source.send("a", 5)
+    await edge.claim(source)
+    async with frozen_sibling(edge):
+        recorder = await edge.watch()
+        await until(ends_with(recorder, "a-4"))
+        assert not recorder.ended
+
+
+@pytest.mark.parametrize("sections", [FROZEN_S])
+async def test_one_pull_that_finds_a_sibling_frozen_speaks_for_all(edge: Edge) -> None:
+    source = await edge.source()
+    source.send("a", 5)
+    await edge.claim(source)
+    async with frozen_sibling(edge) as connections:
+        await edge.watch()
+        owned = next(
+            key
+            for n in itertools.count()
+            if owner_of(key := StreamKey(f"live/{n}"), members_owned_by(OTHER)) == OTHER
+        )
+        with pytest.raises(StreamNotFound):
+            await edge.streams.acquire(order(owned))
+        assert len(connections) == 1
+
+
+@pytest.mark.parametrize("sections", [FROZEN_S | {"supervisor": {"heartbeat_timeout_s": 0.5}}])
+async def test_sibling_that_outlives_its_heartbeat_timeout_owns_its_streams_again(
+    edge: Edge,
+) -> None:
+    source = await edge.source()
+    source.send("a", 5)
+    await edge.claim(source)
+    async with frozen_sibling(edge):
+        recorder = await edge.watch()
+    edge.context.sibling_socket(OTHER).unlink(missing_ok=True)
+    sibling = await edge.source(OTHER)
+    sibling.send("s", 5)
+    await until(lambda: sibling.relays == 1)
+    await until(lambda: not source.relays)
+    assert not recorder.ended
+
+
+@pytest.mark.parametrize("sections", [FROZEN_S])
+async def test_what_takes_the_place_of_a_frozen_sibling_is_not_judged_by_it(edge: Edge) -> None:
+    source = await edge.source()
+    source.send("a", 5)
+    await edge.claim(source)
+    async with frozen_sibling(edge):
+        await edge.watch()
+    edge.context.sibling_socket(OTHER).unlink(missing_ok=True)
+    edge.streams.members_changed(frozenset({0}))
+    sibling = await edge.source(OTHER)
+    sibling.send("s", 5)
+    edge.streams.members_changed(members_owned_by(OTHER))
+    await until(lambda: sibling.relays == 1)
