@@ -2,6 +2,7 @@
 
     HeadwaterError
     ├── PeerError               the other side of a connection broke the protocol
+    │   ├── ProxyHeaderError    … in what a load balancer says before the handshake
     │   ├── HandshakeError      … in the RTMP handshake
     │   ├── ChunkError          … in the chunk stream
     │   ├── AmfError            … in an AMF0 or AMF3 value
@@ -35,6 +36,10 @@ class PeerError(HeadwaterError):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+
+
+class ProxyHeaderError(PeerError):
+    """A trusted proxy sent no PROXY protocol header, or a broken one."""
 
 
 class HandshakeError(PeerError):
