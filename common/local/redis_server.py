@@ -114,6 +114,11 @@ class RedisServer:
         return f"redis://{login}{HOST}:{self.port}/0"
 
     @property
+    def running(self) -> bool:
+        """Whether it was started and not yet ended from here."""
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         """The process id of the running server."""
         return self._running().pid
