@@ -2,12 +2,14 @@
 
 * A name that nobody publishes is looked up once per negative-cache period, whoever asks how often.
 * An announcement ends waiting at once and is believed over older answers.
-* While the table is away the last known routes serve on.
+* While the table is away the last known routes serve on. A publisher that moves meanwhile tells
+  nobody, so whoever misses its stream asks one known origin worker after the other.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 from common.cluster.announcements import follow
@@ -20,6 +22,9 @@ from common.metrics import ROUTE_LOOKUPS
 
 MAX_REMEMBERED: Final = 100_000
 """Routes and dead names that are remembered; the oldest are forgotten first."""
+
+MAX_ORIGINS: Final = 1_000
+"""Addresses of origin workers that are remembered, likewise: each may have to be asked."""
 
 SUSPECT_PERIOD_S: Final = 1.0
 """A holder that cannot be reached is announced once in so long, by each worker that misses it."""
@@ -52,6 +57,7 @@ class Locator:
         self._negative_cache_s = negative_cache_s
         self._now = now
         self._known: OrderedDict[StreamKey, Route] = OrderedDict()
+        self._origins: OrderedDict[str, None] = OrderedDict()  # addresses, latest last
         self._absent: OrderedDict[StreamKey, float] = OrderedDict()  # until when
         self._suspected: OrderedDict[tuple[StreamKey, int], float] = OrderedDict()  # likewise
         self._suspecting: set[asyncio.Task[None]] = set()
@@ -109,7 +115,25 @@ class Locator:
             _remember(self._absent, stream, self._now() + self._negative_cache_s)
         else:
             _remember(self._known, stream, route)
+            self._note_origin(route.address)
         return route
+
+    def place(self, route: Route, misses: int) -> str:
+        """Return where to look for a stream that was missed ``misses`` times in a row.
+
+        Where ``route`` says, as long as the table can be asked.
+        """
+        if self.directory_ok or not misses:
+            return route.address
+        others = [address for address in reversed(self._origins) if address != route.address]
+        return [route.address, *others][misses % (len(others) + 1)]
+
+    def found(self, stream: StreamKey, address: str) -> None:
+        """Take note that ``stream`` is at ``address``, whatever was last known of it."""
+        known = self._known.get(stream)
+        if known is not None and known.address != address and not self.directory_ok:
+            claim = replace(known.claim, address=address)
+            self._known[stream] = replace(known, claim=claim)
 
     def suspect(self, stream: StreamKey, epoch: int) -> None:
         """Announce that the holder of ``stream`` cannot be reached, for a standby to look at it."""
@@ -139,6 +163,7 @@ class Locator:
         known = self._known.get(stream)
         if event.kind is EventKind.CLAIMED and event.route is not None:
             self._absent.pop(stream, None)
+            self._note_origin(event.route.address)
             # After a flush the loser of a stream may put its route back before the winner does.
             if event.route.epoch >= known.epoch if known else stream in self._watchers:
                 _remember(self._known, stream, event.route)
@@ -146,6 +171,12 @@ class Locator:
             del self._known[stream]
         if watcher := self._watchers.get(stream):
             watcher.reconsider()
+
+    def _note_origin(self, address: str) -> None:
+        self._origins[address] = None
+        self._origins.move_to_end(address)
+        if len(self._origins) > MAX_ORIGINS:
+            self._origins.popitem(last=False)
 
     def _note_directory(self, ok: bool, problem: str = "") -> None:
         if ok != self.directory_ok:

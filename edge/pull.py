@@ -101,6 +101,7 @@ class Pull:
         self._target: Target | None = None
         self._upstream: Upstream | None = None
         self._past_bytes_in = 0  # of relays that are over
+        self._misses = 0  # origin workers asked in a row that did not have it
         self._wake = asyncio.Event()
         self._recheck = asyncio.Event()
         self._log = _log.bind(stream=live.key)
@@ -193,7 +194,9 @@ class Pull:
             began = self._loop.time()
             outcome = await self._relay_from(target)
             now = self._loop.time()
-            if self.state is PullState.STREAMING:
+            if self.state is not PullState.STREAMING:
+                self._misses += target.slot is None
+            else:
                 deadline = now + edge.grace_s
                 if now - began >= relay.backoff_max_s:  # one that dies at once earns no haste
                     backoff.reset()
@@ -241,7 +244,7 @@ class Pull:
             except DirectoryUnavailable:
                 route = None
             if route is not None:
-                return Target(route.address, route.epoch)
+                return Target(self._locator.place(route, self._misses), route.epoch)
             left = deadline - self._loop.time()
             if left <= 0:
                 return None
@@ -310,6 +313,9 @@ class Pull:
         self._feed.take(message)
         if self.state is not PullState.STREAMING and message.type_id != MessageType.DATA_AMF0:
             self.state = PullState.STREAMING
+            self._misses = 0
+            if self._target is not None and self._target.slot is None:
+                self._locator.found(self.key, self._target.address)
             if not self.ready.done():
                 self.ready.set_result(None)
 

@@ -9,6 +9,7 @@ import pytest
 from common.cluster.records import EventKind
 from common.config.model import PublisherPolicy
 from common.errors import StreamNotFound
+from common.ids import StreamKey
 from common.media.flv_file import FlvTag
 from common.rtmp.message import MessageType
 from common.stream.live import LiveStream
@@ -268,3 +269,41 @@ async def test_table_that_is_away_keeps_streams_running_and_known_ones_joinable(
     await until(ends_with(recorder, "b-5"))
     late = await edge.watch()
     await until(ends_with(late, "b-5"))
+
+
+async def test_publisher_that_moves_while_the_table_is_away_is_found_where_others_publish(
+    edge: Edge,
+) -> None:
+    source, recorder = await streaming(edge)
+    elsewhere = await edge.source()
+    for n in range(3):  # nobody needs to watch these: their claims tell who is an origin
+        await edge.claim(await edge.source(), StreamKey(f"live/other{n}"))
+    await edge.claim(elsewhere, StreamKey("live/other"))
+    edge.table.go_down()
+    source.end()
+    elsewhere.send("b", 5)
+    await until(ends_with(recorder, "b-4"))
+    # Whoever comes now is not sent through all of them again.
+    asked = len(source.orders)
+    elsewhere.end()
+    elsewhere.send("c", 5)
+    await until(ends_with(recorder, "c-4"))
+    assert len(source.orders) == asked
+    # The table is back and says where it is.
+    edge.table.come_back()
+    back = await edge.source()
+    back.send("d", 5)
+    await edge.claim(back)
+    await until(ends_with(recorder, "d-4"))
+
+
+async def test_nobody_else_is_asked_for_a_stream_while_the_table_answers(edge: Edge) -> None:
+    source, recorder = await streaming(edge)
+    elsewhere = await edge.source()
+    await edge.claim(elsewhere, StreamKey("live/other"))
+    elsewhere.send("b", 5)
+    source.end()
+    asked = len(source.orders)
+    await until(lambda: len(source.orders) > asked + 3)
+    assert not elsewhere.orders
+    assert recorder.frames[-1] == "a-4"
