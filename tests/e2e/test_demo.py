@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from common.supervisor.python_module import module_command, module_environment
-from tests.support.processes import until, with_environment
+from tests.support.processes import with_environment
 from tests.support.tools import new_ffmpeg
+from tests.support.wait import until
 
 pytestmark = pytest.mark.e2e
 

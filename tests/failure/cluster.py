@@ -14,7 +14,6 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final
@@ -26,7 +25,8 @@ from common.local.cluster import ClusterOptions, LocalCluster, LocalNode
 from common.local.guard import guard
 from common.local.redis_server import HOST, RedisServer
 from tests.support.chaos_proxy import ChaosProxy
-from tests.support.processes import is_alive, until
+from tests.support.processes import children, is_alive
+from tests.support.wait import until
 
 _PORTS: Final = range(20_000, 30_000)  # below those that the kernel hands out by itself
 
@@ -136,7 +136,7 @@ class LabCluster:
     def pids(self, name: str) -> list[int]:
         """Return the supervisor of a node and its workers."""
         supervisor = self.node(name).info.pid
-        return [supervisor, *_children(supervisor)]
+        return [supervisor, *children(supervisor)]
 
     def alive(self) -> list[str]:
         """Return the nodes that run."""
@@ -156,6 +156,16 @@ class LabCluster:
         """Wait until none of these processes runs."""
         await until(lambda: not any(map(is_alive, pids)), timeout_s)
 
+    async def accepts(self, name: str) -> bool:
+        """Say whether somebody listens where clients of a node connect."""
+        host, _, port = self.node(name).info.rtmp.rpartition(":")
+        try:
+            _, writer = await asyncio.open_connection(host, int(port))
+        except ConnectionRefusedError:
+            return False
+        writer.close()
+        return True
+
     async def kill(self, name: str) -> float:
         """End all processes of a node as a power cut does; return when."""
         pids = self.pids(name)
@@ -173,6 +183,13 @@ class LabCluster:
             os.kill(pid, signal.SIGSTOP)
         self._paused.update(pids)
         self.frozen.add(name)
+        return at
+
+    def pause_worker(self, pid: int) -> float:
+        """Freeze one worker; return when."""
+        at = monotonic()
+        os.kill(pid, signal.SIGSTOP)
+        self._paused.add(pid)
         return at
 
     def resume_all(self) -> None:
@@ -203,18 +220,6 @@ class LabCluster:
         self.on_log(line)
         if " ERROR " in line and "worker died" not in line:
             self.errors.append(line)
-
-
-def _children(parent: int) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it has ended meanwhile
-        if int(fields[1]) == parent:
-            found.append(int(path.parent.name))
-    return found
 
 
 def _free_ports(count: int) -> int:

@@ -5,7 +5,6 @@ import os
 import signal
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final
@@ -19,7 +18,7 @@ from common.errors import DirectoryUnavailable
 from common.ids import StreamKey
 from tests.failure.cluster import LabCluster, until_true
 from tests.support.lab_child import LabChild, lab_child
-from tests.support.load_node import read_process
+from tests.support.processes import descriptors, rss_bytes
 
 STEADY_S: Final = 30.0
 """Whatever was done to it, the cluster must be well again after so long."""
@@ -46,10 +45,12 @@ class Fault:
     """What a scenario did."""
 
     at: float  # on the machine's monotonic clock
-    streams: frozenset[str]  # whose viewers can notice
+    streams: frozenset[str]  # whose viewers can notice …
+    edge: int | None = None  # … and of which edge, where it is only one
     victims: int = 0  # viewers whose own connection was ended
     zombie: str = ""  # an origin that came back after others had taken its streams …
     zombie_back_at: float = 0.0  # … and when
+    problems: tuple[str, ...] = ()  # what was seen on the way that must not be
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,16 +219,20 @@ class Lab:
 
     def usage(self) -> Usage:
         """Measure all processes of the cluster."""
-        rss: dict[int, int] = {}
-        descriptors: dict[int, int] = {}
+        usage = Usage({}, {})
         for name in self.cluster.alive():
             for pid in self.cluster.pids(name):
                 try:
-                    rss[pid] = read_process(pid).rss_bytes
-                    descriptors[pid] = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+                    usage.rss_bytes[pid] = rss_bytes(pid)
+                    usage.descriptors[pid] = descriptors(pid)
                 except OSError:
                     continue  # it has ended meanwhile
-        return Usage(rss, descriptors)
+        return usage
+
+    async def viewers_at(self, edge: int) -> list[dict[str, Any]]:
+        """Return what has been seen by those viewers who were at an edge at the mark."""
+        report = await self.viewers.ask("report")
+        return [viewer for viewer in report["viewers"] if viewer["home"] == edge]
 
     # What a scenario may do
 

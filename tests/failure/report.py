@@ -19,6 +19,7 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 _COLUMNS: Final = (
     "scenario",
     "viewers lost",
+    "gap of those p50 / max",
     "gap p50 / p99 / max",
     "fault → keyframe p50 / p99",
     "encoder back",
@@ -34,8 +35,8 @@ _COLUMNS: Final = (
 
 _LEGEND: Final = """\
 Times in ms. *Viewers lost*: disconnected, of all (*hit*: they were connected to what was
-killed). *Gap*: the longest pause between two messages,
-of each viewer of a stream concerned. *Fault → keyframe*: until the first keyframe that was sent
+killed), and the longest pause until they played again. *Gap*: the longest pause between two
+messages, of each other viewer concerned. *Fault → keyframe*: until the first keyframe that was sent
 after the fault is at the viewer. *Encoder back*: from the fault until it was accepted anew (max).
 *New source*: from its first keyframe sent to that keyframe at the viewer. *Wrong route*: from the
 new publish until the last edge shows it. *Lost*, *repeated*: messages inside
@@ -113,6 +114,7 @@ def cells(row: Row) -> list[str]:
     return [
         row.title,
         f"{row.disconnected} / {row.viewers}" + (f" ({row.victims} hit)" if row.victims else ""),
+        _numbers(row.hit_gap_ms, "p50", "max"),
         _numbers(row.gap_ms, "p50", "p99", "max"),
         _numbers(row.fault_to_keyframe_ms, "p50", "p99"),
         _numbers(row.reconnect_ms, "max"),

@@ -35,6 +35,7 @@ class Scenario:
     quick: bool = False  # whether it is part of the short run
     observe_s: float = 1.5  # after everybody plays again
     settings: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()  # what nodes log as an error because of the fault, and should
 
 
 async def run_scenario(scenario: Scenario, profile: Profile) -> Row:
@@ -61,7 +62,10 @@ async def run_in(lab: Lab, scenario: Scenario) -> Row:
     )
     row = make_row(scenario.name, scenario.title, seen, scenario.limits)
     row.problems.extend(problems)
-    row.problems.extend(f"logged: {line}" for line in lab.cluster.errors[:5])
+    errors = [
+        line for line in lab.cluster.errors if not any(due in line for due in scenario.errors)
+    ]
+    row.problems.extend(f"logged: {line}" for line in errors[:5])
     return row
 
 

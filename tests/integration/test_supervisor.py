@@ -23,7 +23,7 @@ from common.supervisor.python_module import module_command, module_environment
 from common.supervisor.rtmp_port import reserve_port
 from common.supervisor.runtime_dir import open_runtime_dir
 from common.supervisor.worker_process import WorkerExited
-from tests.support.processes import is_alive, until
+from tests.support.processes import is_alive
 from tests.support.sleepy_role import (
     JOURNAL_ENV,
     MODE_ENV,
@@ -32,6 +32,7 @@ from tests.support.sleepy_role import (
     Mode,
     settings_for_tests,
 )
+from tests.support.wait import until
 
 pytestmark = pytest.mark.integration
 

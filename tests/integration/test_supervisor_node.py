@@ -19,9 +19,10 @@ from common.cluster.redis_directory import RedisDirectory
 from common.config.model import RedisSettings
 from common.supervisor.exit_codes import ExitCode
 from common.supervisor.python_module import module_command, module_environment
-from tests.support.processes import is_alive, until
+from tests.support.processes import is_alive
 from tests.support.sleepy_node import MODULE, READY_FD_ENV
 from tests.support.sleepy_role import MODE_ENV, Mode
+from tests.support.wait import until
 
 pytestmark = pytest.mark.integration
 

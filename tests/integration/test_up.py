@@ -22,8 +22,9 @@ from common.errors import DirectoryUnavailable
 from common.local.cluster import ClusterOptions, LocalCluster
 from common.local.node_process import LocalClusterError
 from common.supervisor.python_module import module_command, module_environment
-from tests.support.processes import is_alive, until, with_environment
+from tests.support.processes import is_alive, with_environment
 from tests.support.up_command import MODULE
+from tests.support.wait import until
 from tests.support.wait import until as until_so
 
 pytestmark = pytest.mark.integration

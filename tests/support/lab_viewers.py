@@ -1,7 +1,9 @@
 """The viewers of the failure lab, in one process: ``python -m tests.support.lab_viewers JSON``.
 
 Every message that every viewer gets is checked as it comes. A viewer that is disconnected is
-counted and connects again at once, to the same edge.
+counted and connects again at once, to the same edge, and to the next one when nobody listens
+there. Every second viewer of a stream has announced that it can be asked to reconnect; when it is,
+it leaves and goes to the next edge.
 
 Options: ``edges`` (host:port of each), ``streams`` (names), ``count``. Commands: `mark` begins a
 new period of measuring, `report` tells what has been seen in it; see `_Crowd`.
@@ -19,6 +21,7 @@ import uvloop
 from common.errors import HeadwaterError
 from common.local.client import RtmpClient, open_client
 from common.rtmp.client import ClientConnection, Mode
+from common.rtmp.events import ClientEvent, ReconnectRequested
 from common.rtmp.message import Message, MessageType
 from tests.support.lab_child import commands, tell
 from tests.support.lab_media import Tag, header_variant, is_keyframe, read_tag
@@ -27,12 +30,18 @@ RETRY_S: Final = 0.1
 PER_S: Final = 150
 """New viewers per second at the start."""
 
+_CAN_RECONNECT: Final = 1
+"""E-RTMP v2, connect, capsEx: the client takes a ReconnectRequest."""
+
 
 @dataclass(slots=True)
 class Seen:
     """What one viewer has seen since the mark."""
 
     disconnects: list[str] = field(default_factory=list)
+    disconnected_at: list[float] = field(default_factory=list)
+    moved_at: list[float] = field(default_factory=list)
+    """When it went elsewhere because it was asked to."""
     messages: int = 0
     gap_s: float = 0.0  # the longest pause between two messages …
     gap_began_at: float = 0.0  # … and when it began
@@ -109,6 +118,8 @@ class Checker:
         gap_s, began_at = max((seen.gap_s, seen.gap_began_at), (open_s, self.last_at))
         return {
             "disconnects": seen.disconnects,
+            "disconnected_at": seen.disconnected_at,
+            "moved_at": seen.moved_at,
             "messages": seen.messages,
             "gap_ms": gap_s * 1000,
             "gap_began_at": began_at,
@@ -161,21 +172,37 @@ class _Player(RtmpClient):
     def __init__(self, core: ClientConnection, viewer: "_Viewer") -> None:
         super().__init__(core)
         self._viewer = viewer
+        self.asked_to_go: asyncio.Event = asyncio.Event()
 
     def _take(self, message: Message, now: float) -> None:
         self._viewer.take(message, now)
 
+    def _note(self, event: ClientEvent, now: float) -> None:
+        if isinstance(event, ReconnectRequested):
+            self.asked_to_go.set()
+
 
 class _Viewer:
-    """Plays one stream from one edge, for ever."""
+    """Plays one stream, for ever, from the first of ``edges`` as long as there is no reason not to.
 
-    def __init__(self, stream: str, edge: str, number: int, deliveries: Deliveries) -> None:
+    ``home`` is where it was at the mark.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        edges: list[str],
+        edge: int,
+        deliveries: Deliveries,
+        *,
+        can_reconnect: bool,
+    ) -> None:
         self.stream = stream
-        self.edge = number
+        self.home = self.edge = edge
+        self.can_reconnect = can_reconnect
         self.checker = Checker()
-        self.joined_at = 0.0
-        self.client: RtmpClient | None = None
-        self._url = f"rtmp://{edge}/{stream}"
+        self.client: _Player | None = None
+        self._edges = edges
         self._deliveries = deliveries
         self.task = asyncio.ensure_future(self._run())
 
@@ -188,16 +215,42 @@ class _Viewer:
     async def _run(self) -> None:
         while True:
             try:
-                client = await open_client(self._url, Mode.PLAY, lambda core: _Player(core, self))
+                client = await open_client(
+                    f"rtmp://{self._edges[self.edge]}/{self.stream}",
+                    Mode.PLAY,
+                    lambda core: _Player(core, self),
+                    {"capsEx": _CAN_RECONNECT if self.can_reconnect else 0},
+                )
             except HeadwaterError:
+                self._go_elsewhere()
                 await asyncio.sleep(RETRY_S)
                 continue
-            self.client = client
-            closed = await asyncio.shield(client.closed)
-            self.client = None
-            self.checker.seen.disconnects.append(f"{closed.reason} {closed.detail}".strip())
-            self.checker.reconnected()
+            await self._watch(client)
+
+    async def _watch(self, client: _Player) -> None:
+        """Play until the connection ends, or the viewer goes as it was asked to."""
+        self.client = client
+        asked = asyncio.ensure_future(client.asked_to_go.wait())
+        try:
+            ends: set[asyncio.Future[Any]] = {client.closed, asked}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+        self.client = None
+        self.checker.reconnected()
+        seen = self.checker.seen
+        if client.closed.done():
+            closed = client.closed.result()
+            seen.disconnects.append(f"{closed.reason} {closed.detail}".strip())
+            seen.disconnected_at.append(monotonic())
             await asyncio.sleep(RETRY_S)
+        else:
+            seen.moved_at.append(monotonic())
+            client.close()
+            self._go_elsewhere()
+
+    def _go_elsewhere(self) -> None:
+        self.edge = (self.edge + 1) % len(self._edges)
 
 
 class _Crowd:
@@ -212,7 +265,9 @@ class _Crowd:
         """Let the viewers come."""
         edges, streams = self._options["edges"], self._options["streams"]
         for number in range(self._options["count"]):
-            self._add(streams[number % len(streams)], number // len(streams) % len(edges))
+            of_stream = number // len(streams)
+            can_reconnect = of_stream // len(edges) % 2 == 0
+            self._add(streams[number % len(streams)], of_stream % len(edges), can_reconnect)
             await asyncio.sleep(1 / PER_S)
 
     def mark(self, **_: object) -> dict[str, Any]:
@@ -221,6 +276,7 @@ class _Crowd:
         self._deliveries.forget()
         for viewer in self._viewers:
             viewer.checker.reset(now)
+            viewer.home = viewer.edge
         return {"at": now}
 
     def playing(self, within_s: float = 0.5) -> dict[str, Any]:
@@ -236,7 +292,12 @@ class _Crowd:
             "at": now,
             "sessions": self._deliveries.report(),
             "viewers": [
-                {"stream": viewer.stream, "edge": viewer.edge, **viewer.checker.report(now)}
+                {
+                    "stream": viewer.stream,
+                    "home": viewer.home,
+                    "can_reconnect": viewer.can_reconnect,
+                    **viewer.checker.report(now),
+                }
                 for viewer in self._viewers
             ],
         }
@@ -248,12 +309,14 @@ class _Crowd:
             viewer.task.cancel()
             if viewer.client is not None:
                 viewer.client.close()
-            self._add(viewer.stream, viewer.edge)
+            self._add(viewer.stream, viewer.edge, viewer.can_reconnect)
         return {}
 
-    def _add(self, stream: str, edge: int) -> None:
-        address = self._options["edges"][edge]
-        self._viewers.append(_Viewer(stream, address, edge, self._deliveries))
+    def _add(self, stream: str, edge: int, can_reconnect: bool) -> None:
+        edges = self._options["edges"]
+        self._viewers.append(
+            _Viewer(stream, edges, edge, self._deliveries, can_reconnect=can_reconnect)
+        )
 
 
 async def _main(options: dict[str, Any]) -> None:

@@ -1,19 +1,11 @@
-"""Watching real processes in tests, without sleeping and hoping."""
+"""Looking at real processes in tests (Linux)."""
 
-import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-DEADLINE_S = 15.0
-_POLL_S = 0.005
-
-
-async def until(condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
-    """Return when ``condition`` holds; raise TimeoutError when it does not in time."""
-    async with asyncio.timeout(deadline_s):
-        while not condition():  # noqa: ASYNC110 # nothing tells us about other processes
-            await asyncio.sleep(_POLL_S)
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 def is_alive(pid: int) -> bool:
@@ -43,3 +35,26 @@ def with_environment(name: str, value: str) -> Iterator[int]:
             continue
         if variable in environment and is_alive(int(path.parent.name)):
             yield int(path.parent.name)
+
+
+def children(parent: int) -> list[int]:
+    """Return the processes that a process has started and that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended meanwhile
+        if int(fields[1]) == parent:
+            found.append(int(path.parent.name))
+    return found
+
+
+def rss_bytes(pid: int) -> int:
+    """Return how much memory of a process is resident; raises OSError when it is gone."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+def descriptors(pid: int) -> int:
+    """Return how many descriptors a process has open; raises OSError when it is gone."""
+    return len(os.listdir(f"/proc/{pid}/fd"))

@@ -1,28 +1,180 @@
-"""An edge loses a worker."""
+"""An edge loses a worker, is taken out of service, or gets new settings."""
 
 import asyncio
+import os
+import signal
+from time import monotonic
+from typing import Any, Final
 
+from common.ids import StreamKey
+from edge.siblings import owner_of
+from tests.failure.cluster import until_true
 from tests.failure.lab import Fault, Lab
 from tests.failure.row import Limits
 from tests.failure.scenario import Scenario
+
+_VICTIM: Final = "edge-1"
+_AT: Final = 0  # its index
+
+_SILENCE_MS: Final = 3000.0  # relay.silence_s
+_HEARTBEAT_MS: Final = 10_000.0  # supervisor.heartbeat_timeout_s
+
+DRAIN_S: Final = 8.0
+LAST_S: Final = 3.0  # drain.viewers_last_s
+RETIRE_S: Final = 4.0
+NOW_S: Final = 2.0
+"""A node that is told to end now has gone after so long."""
+
+PORT_CLOSED_S: Final = 1.0
+EXIT_S: Final = 1.0
+"""What supervisor and workers may take to end once the deadline has come."""
 
 
 async def worker_killed(lab: Lab) -> Fault:
     """Kill one worker of an edge: it pulls for its sibling, too."""
     await asyncio.sleep(1.5)  # figures are a heartbeat old
-    workers = (await lab.cluster.status("edge-1"))["workers"]
-    at = await lab.kill_worker("edge-1", 0)
-    return Fault(at=at, streams=frozenset(lab.streams), victims=workers[0]["viewers"])
+    workers = (await lab.cluster.status(_VICTIM))["workers"]
+    at = await lab.kill_worker(_VICTIM, 0)
+    return Fault(at=at, streams=frozenset(lab.streams), edge=_AT, victims=workers[0]["viewers"])
 
+
+async def worker_frozen(lab: Lab) -> Fault:
+    """Stop the worker of an edge that pulls most streams, until its supervisor ends it."""
+    await asyncio.sleep(1.5)
+    workers = {each["slot"]: each for each in (await lab.cluster.status(_VICTIM))["workers"]}
+    owners = [owner_of(StreamKey(stream), workers) for stream in lab.streams]
+    slot = max(workers, key=owners.count)
+    pid = workers[slot]["pid"]
+    at = lab.cluster.pause_worker(pid)
+    await lab.cluster.until_ended({pid}, 2 * _HEARTBEAT_MS / 1000)
+    victims = workers[slot]["viewers"]
+    return Fault(at=at, streams=frozenset(lab.streams), edge=_AT, victims=victims)
+
+
+async def drained(lab: Lab) -> Fault:
+    """Ask an edge to end: those who can go elsewhere at once, the others stay to the last."""
+    node = lab.cluster.node(_VICTIM)
+    at = monotonic()
+    os.kill(node.info.pid, signal.SIGTERM)
+    problems = await _takes_nobody(lab)
+    await node.process.ended()
+    if (took_s := monotonic() - at) > DRAIN_S + EXIT_S:
+        problems.append(f"the node ended {took_s:.1f} s after SIGTERM")
+    viewers = await lab.viewers_at(_AT)
+    problems += _parted(viewers, last_at=at + DRAIN_S - LAST_S)
+    return _fault(lab, at, viewers, problems)
+
+
+async def drained_at_once(lab: Lab) -> Fault:
+    """Ask an edge to end, and then tell it."""
+    node = lab.cluster.node(_VICTIM)
+    viewers = await lab.viewers_at(_AT)
+    os.kill(node.info.pid, signal.SIGTERM)
+    await asyncio.sleep(1.0)
+    at = monotonic()
+    os.kill(node.info.pid, signal.SIGTERM)
+    await node.process.ended()
+    took_s = monotonic() - at
+    problems = [f"the node ended {took_s:.1f} s after the second signal"] if took_s > NOW_S else []
+    return _fault(lab, at, viewers, problems)
+
+
+async def reloaded(lab: Lab) -> Fault:
+    """Have an edge replace its workers: nobody may notice before the former ones retire."""
+    before = set((await lab.cluster.worker_pids(_VICTIM)).values())
+    at = monotonic()
+    os.kill(lab.cluster.node(_VICTIM).info.pid, signal.SIGHUP)
+    await lab.cluster.until_ended(before, 60)
+    viewers = await lab.viewers_at(_AT)
+    moved = [when for viewer in viewers for when in viewer["moved_at"]]
+    problems = _parted(viewers, last_at=at + RETIRE_S + DRAIN_S - LAST_S)
+    if min(moved, default=at) < at + RETIRE_S:
+        problems.append("viewers were sent away before the former workers retired")
+    return _fault(lab, at, viewers, problems)
+
+
+async def _takes_nobody(lab: Lab) -> list[str]:
+    async def refused() -> bool:
+        return not await lab.cluster.accepts(_VICTIM)
+
+    try:
+        await until_true(refused, PORT_CLOSED_S, "the port stays open")
+    except TimeoutError as error:
+        return [str(error)]
+    return []
+
+
+def _parted(viewers: list[dict[str, Any]], *, last_at: float) -> list[str]:
+    """Return what was wrong with how viewers were sent away; ``last_at``: not closed before."""
+    asked = [viewer for viewer in viewers if viewer["can_reconnect"]]
+    others = [viewer for viewer in viewers if not viewer["can_reconnect"]]
+    closed = [when for viewer in others for when in viewer["disconnected_at"]]
+    problems = []
+    if stayed := sum(not viewer["moved_at"] for viewer in asked):
+        problems.append(f"{stayed} viewers who can reconnect were not asked to")
+    if lost := sum(bool(viewer["disconnects"]) for viewer in asked):
+        problems.append(f"{lost} viewers who can reconnect were disconnected")
+    if any(viewer["moved_at"] for viewer in others):
+        problems.append("a viewer who cannot reconnect was asked to")
+    if (early_s := last_at - min(closed, default=last_at)) > 0:
+        problems.append(f"the first viewer was closed {early_s:.1f} s too early")
+    return problems
+
+
+def _fault(lab: Lab, at: float, viewers: list[dict[str, Any]], problems: list[str]) -> Fault:
+    return Fault(
+        at=at,
+        streams=frozenset(lab.streams),
+        edge=_AT,
+        victims=sum(not viewer["can_reconnect"] for viewer in viewers),
+        problems=tuple(problems),
+    )
+
+
+def _limits(*, gap_ms: float = 500.0, hit_gap_ms: float = 1000.0, lost: bool = False) -> Limits:
+    # Those who were hit connect elsewhere: with a descriptor each.
+    return Limits(
+        new_session=False, gap_ms=gap_ms, hit_gap_ms=hit_gap_ms, descriptors=400, lost=lost
+    )
+
+
+_DRAIN = f"supervisor.drain_s={DRAIN_S}"
 
 SCENARIOS = (
     Scenario(
         name="edge-worker-killed",
         title="Edge worker: kill -9",
         act=worker_killed,
-        # Those who were on it connect to its sibling: with a descriptor each.
         # Killed just before a keyframe, what was on the way belongs to a GOP that is kept no more.
-        limits=Limits(new_session=False, gap_ms=1000, descriptors=400, lost=True),
+        limits=_limits(lost=True),
         quick=True,
+    ),
+    Scenario(
+        name="edge-worker-frozen",
+        title="Edge worker frozen (SIGSTOP) until its supervisor ends it",
+        act=worker_frozen,
+        # Silent for longer than the GOP that origins keep.
+        errors=("worker is silent", "worker has to be killed"),
+        limits=_limits(gap_ms=_SILENCE_MS + 500, hit_gap_ms=_HEARTBEAT_MS + 2500, lost=True),
+    ),
+    Scenario(
+        name="edge-sigterm",
+        title=f"Edge node: SIGTERM, {DRAIN_S:g} s to drain",
+        act=drained,
+        limits=_limits(),
+        settings=(_DRAIN,),
+    ),
+    Scenario(
+        name="edge-sigterm-twice",
+        title="Edge node: SIGTERM, and again after 1 s",
+        act=drained_at_once,
+        limits=_limits(),
+    ),
+    Scenario(
+        name="edge-reload",
+        title=f"Edge node: SIGHUP, old workers retire after {RETIRE_S:g} s",
+        act=reloaded,
+        limits=_limits(),
+        settings=(f"supervisor.retire_s={RETIRE_S}", _DRAIN),
     ),
 )

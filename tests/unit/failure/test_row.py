@@ -15,8 +15,11 @@ STREAM = "live/s0"
 def viewer(**changes: Any) -> dict[str, Any]:
     return {
         "stream": STREAM,
-        "edge": 0,
+        "home": 0,
+        "can_reconnect": True,
         "disconnects": [],
+        "disconnected_at": [],
+        "moved_at": [],
         "messages": 100,
         "gap_ms": 80.0,
         "gap_began_at": 99.9,
@@ -31,10 +34,16 @@ def viewer(**changes: Any) -> dict[str, Any]:
     }
 
 
-def observed(*viewers: dict[str, Any], grown_mib: int = 0, overlap_s: float = -0.1) -> Observed:
+def observed(
+    *viewers: dict[str, Any],
+    grown_mib: int = 0,
+    opened: int = 0,
+    overlap_s: float = -0.1,
+    **fault: Any,
+) -> Observed:
     accepted = {"news": "accepted", "stream": STREAM, "origin": 1, "at": 100.04, "session": 2}
     return Observed(
-        fault=Fault(at=100.0, streams=frozenset({STREAM})),
+        fault=Fault(at=100.0, streams=frozenset({STREAM}), **fault),
         report={
             "viewers": list(viewers),
             "sessions": [
@@ -63,7 +72,7 @@ def observed(*viewers: dict[str, Any], grown_mib: int = 0, overlap_s: float = -0
         },
         news=News([accepted | {"at": 90.0, "session": 1, "origin": 0}, accepted]),
         before=Usage({1: 50 * MIB, 2: 50 * MIB}, {1: 20, 2: 20}),
-        after=Usage({1: (60 + grown_mib) * MIB, 3: 90 * MIB}, {1: 22, 3: 20}),
+        after=Usage({1: (60 + grown_mib) * MIB, 3: 90 * MIB}, {1: 22 + opened, 3: 20}),
     )
 
 
@@ -94,7 +103,14 @@ def test_the_figures_of_a_good_run() -> None:
         (observed(viewer(stale=1)), "1 messages of a session that was over"),
         (observed(viewer(wrong_headers=1)), "1 keyframes behind the wrong codec header"),
         (observed(viewer(), overlap_s=1.0), "two owners for 1000 ms"),
-        (observed(viewer(), grown_mib=80), "memory grew from 50.0 to 140.0 MiB"),
+        (observed(viewer(), overlap_s=0.26), "two owners for 260 ms"),
+        (observed(viewer(), grown_mib=23), "memory grew from 50.0 to 83.0 MiB"),
+        (observed(viewer(), opened=39), "descriptors grew from 20 to 61"),
+        (
+            observed(viewer(disconnects=["eof"]), viewer(disconnects=["eof"]), victims=1),
+            "1 viewers disconnected: eof",
+        ),
+        (observed(viewer(), problems=("the node ended late",)), "the node ended late"),
     ],
 )
 def test_what_must_not_be_is_said(seen: Observed, problem: str) -> None:
@@ -103,11 +119,16 @@ def test_what_must_not_be_is_said(seen: Observed, problem: str) -> None:
 
 
 def test_what_takes_longer_than_it_should_is_late() -> None:
-    row = row_of(observed(viewer()), Limits(gap_ms=79, new_source_ms=19))
+    hit = viewer(disconnects=["eof"], gap_ms=2000.0)
+    other = viewer(stream="live/other", gap_ms=600.0)
+    seen = observed(viewer(), hit, other, victims=1)
+    row = row_of(seen, Limits(gap_ms=79, hit_gap_ms=1999, new_source_ms=19))
     assert row.problems == []
     assert [each.partition(",")[0] for each in row.late] == [
         "a gap of 80 ms",
-        "new source after 20 ms (p99)",
+        "for those hit a gap of 2000 ms",
+        "for others a gap of 600 ms",
+        "new source (p99) after 20 ms",
     ]
 
 
@@ -122,5 +143,12 @@ def test_a_table_has_a_line_for_each_row() -> None:
     row = row_of(observed(viewer(lost=1)))
     head, rule, line = table([row])
     assert head.count("|") == rule.count("|") == line.count("|")
-    assert cells(row)[:3] == ["Title", "0 / 1", "80 / 80 / 80"]
+    assert cells(row)[:4] == ["Title", "0 / 1", "-", "80 / 80 / 80"]
     assert cells(row)[-1] == "**fails**"
+
+
+def test_where_one_edge_is_concerned_the_viewers_of_another_are_others() -> None:
+    here, there = viewer(), viewer(home=1, gap_ms=45.0)
+    row = row_of(observed(here, there, edge=0))
+    assert (row.affected, row.gap_ms) == (1, {"p50": 80.0, "p99": 80.0, "max": 80.0})
+    assert row.others_gap_ms == {"p50": 45.0, "p99": 45.0, "max": 45.0}

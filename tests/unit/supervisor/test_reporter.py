@@ -7,7 +7,7 @@ from common.cluster.memory import MemoryDirectory, MemoryTable
 from common.cluster.records import NodeLoad, NodeRecord, NodeRole, NodeState
 from common.ids import NodeId
 from common.supervisor.reporter import NodeReporter
-from tests.support.processes import until
+from tests.support.wait import until
 
 NODE = NodeId("n1")
 
@@ -71,7 +71,7 @@ async def test_a_table_that_is_away_is_noted_and_tried_again(
     await until(lambda: case.known() is not None)
     assert case.reporter.problem == ""
     case.table.go_down()
-    await until(lambda: case.reporter.problem)
+    await until(lambda: case.reporter.problem != "")
     case.reporter.finish()
     await running
     # Once for each time it went away, however often it was tried.
