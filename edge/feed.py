@@ -6,6 +6,7 @@ Other servers name nothing: there the epoch of the route tells the session, if t
 """
 
 from common.logs import get_log
+from common.media.recent import ResumePoint
 from common.media.relay_timeline import RelayTimeline
 from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import Message, MessageType
@@ -28,6 +29,11 @@ class RelayFeed:
         self._fed_epoch: int | None = None  # of the last source that did not name itself
         self._begun = False  # whether this relay has brought anything
         self._log = _log.bind(stream=live.key)
+
+    @property
+    def point(self) -> ResumePoint | None:
+        """Up to where viewers have the publish session, if its source has named it."""
+        return self._timeline.point
 
     def begin_relay(self, epoch: int | None) -> None:
         """Prepare for another relay; ``epoch`` is that of its route, if it has one."""

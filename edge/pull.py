@@ -15,7 +15,7 @@ members, and owns nothing here until it is heard of again.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -23,6 +23,7 @@ from common.backoff import Backoff
 from common.errors import DirectoryUnavailable, RelayError, StreamNotFound
 from common.ids import NodeId, StreamKey
 from common.logs import get_log
+from common.media.recent import ResumePoint
 from common.metrics import PUBLISH_TO_EDGE, RELAY_LOSSES, RELAY_ROUND_TRIP
 from common.net.hello import RelayHello
 from common.relay.upstream import Upstream, UpstreamAddress, UpstreamTimes, open_upstream
@@ -83,7 +84,9 @@ class Pull:
         hops: tuple[NodeId, ...],
         *,
         direct: bool,
+        since: ResumePoint | None = None,
     ) -> None:
+        """Prepare to pull; ``since`` is how far somebody has the stream for whom it begins."""
         self.live = live
         self.state = PullState.RESOLVING
         self.direct = direct
@@ -96,6 +99,7 @@ class Pull:
         self._members = members
         self._sibling_silent = sibling_silent
         self._hops = hops
+        self._asked_since = since
         self._loop = asyncio.get_running_loop()
         self._feed = RelayFeed(live, self._limits)
         self._target: Target | None = None
@@ -285,7 +289,7 @@ class Pull:
                     first_media_s=relay.first_byte_timeout_s + waiting,
                     silence_s=relay.silence_s,
                 ),
-                properties=RelayHello(node=self._context.node, hops=self._hops).to_properties(),
+                properties=self._hello().to_properties(),
                 on_media=self._take,
                 on_round_trip=self._note_round_trip if target.slot is None else _ignore,
             )
@@ -302,6 +306,12 @@ class Pull:
                 self._upstream = None
             self._target = None
         return outcome
+
+    def _hello(self) -> RelayHello:
+        since = self._feed.point
+        if since is None and self._asked_since is not None:
+            since = replace(self._asked_since, whole_gop=True)
+        return RelayHello(node=self._context.node, hops=self._hops, since=since)
 
     def _address(self, target: Target) -> UpstreamAddress:
         if target.slot is not None:

@@ -132,6 +132,7 @@ class Streams:
             self._sibling_silent,
             hops,
             direct=order.kind is ViewerKind.SIBLING,
+            since=order.hello.since if order.hello else None,
         )
         task = asyncio.ensure_future(pull.run())
         self._running[task] = pull

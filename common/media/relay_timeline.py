@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from common.media.packet import Role
+from common.media.recent import ResumePoint
 from common.media.timeline import CODED, FORWARD_JUMP_MS, FRAME_MS, SAME_CLOCK_MS, distance
 from common.rtmp.message import TIMESTAMP_MASK, MessageType
 
@@ -81,6 +82,7 @@ class RelayTimeline:
         "_continues",
         "_floors",
         "_gave",
+        "_last_coded",
         "_last_key",
         "_mapped",
         "_offset",
@@ -104,6 +106,7 @@ class RelayTimeline:
         self._mapped = 0  # … and on our clock
         self._tracks: dict[int, _Track] = {}
         self._last_key = 0  # of the last packet given out; without meaning when there are no tracks
+        self._last_coded = 0  # of the last coded one, likewise
         self._floors: dict[int, int] = {}  # by track: the last time of the sessions before
         self.last_out = 0
         """The latest time given out, in any track."""
@@ -112,6 +115,19 @@ class RelayTimeline:
     def offset(self) -> int:
         """Our clock minus the origin's, modulo 2^32, in a session that has a name."""
         return (self._mapped - self._wire + self._offset) & TIMESTAMP_MASK
+
+    @property
+    def point(self) -> ResumePoint | None:
+        """Up to where viewers have the session; None for one without a name, or before it began."""
+        last = self._tracks.get(self._last_coded)
+        if self._session is None or last is None:
+            return None
+        return ResumePoint(
+            session=self._session,
+            type_id=self._last_coded & 0xFF,
+            track=self._last_coded >> 8,
+            time_ms=(last.mapped - self.offset) & TIMESTAMP_MASK,
+        )
 
     @property
     def next_start(self) -> int:
@@ -173,7 +189,7 @@ class RelayTimeline:
         out = self._take(key, mapped, end)
         if out is not None:
             self._gave = True
-            self._last_key = key
+            self._last_key = self._last_coded = key
             if out > self.last_out:
                 self.last_out = out
         return out

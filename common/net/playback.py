@@ -3,6 +3,7 @@
 import asyncio
 
 from common.errors import HeadwaterError, StreamNotFound
+from common.media.recent import ResumePoint
 from common.metrics import FIRST_FRAME
 from common.net.link import Link
 from common.net.roles import PlayOrder
@@ -137,9 +138,11 @@ class Playback:
         if output := self._link.core.data_to_send():
             self._link.write(output)
         self._stream = stream
-        self._attach(stream)
+        self._attach(stream, since=self._order.hello.since if self._order.hello else None)
 
-    def _attach(self, stream: LiveStream, *, resume: bool = False) -> None:
+    def _attach(
+        self, stream: LiveStream, *, resume: bool = False, since: ResumePoint | None = None
+    ) -> None:
         spec = OutputSpec(
             stream_id=self._stream_id,
             audio=self._audio,
@@ -147,4 +150,4 @@ class Playback:
             relay=self._order.kind is not ViewerKind.PLAYER,
             chunk_size=self._services.chunk_size,
         )
-        stream.attach(self.viewer, spec, self._services.now(), resume=resume)
+        stream.attach(self.viewer, spec, self._services.now(), resume=resume, since=since)

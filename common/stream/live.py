@@ -11,6 +11,7 @@ from common.config.model import GopSettings
 from common.ids import StreamKey
 from common.media.gop import GopCache, HeaderCache
 from common.media.packet import HEADER_ROLES, Packet, Role
+from common.media.recent import RecentPackets, ResumePoint
 from common.rtmp.message import MessageType
 from common.stream.blocks import OutputSpec
 from common.stream.flusher import Flusher
@@ -36,6 +37,7 @@ class LiveStream:
         self.key = key
         self.headers = HeaderCache()
         self.gop = GopCache(gop.max_bytes, gop.max_seconds, gop.max_packets)
+        self.recent = RecentPackets(gop.max_bytes, gop.max_seconds, gop.max_packets)
         self.header_version = 0
         """Grows with whatever a viewer must be given before it starts."""
         self.source: StreamSource | None = None
@@ -75,6 +77,7 @@ class LiveStream:
         self._awaits_keyframe = True
         self.headers.clear()
         self.gop.clear()
+        self.recent.clear()
         self.source = source
         if source is not None:
             self.header_version += 1
@@ -114,6 +117,7 @@ class LiveStream:
             # Somebody may start here: with the headers known by now, and those that follow.
             self._former_headers.clear()
         self._count(packet)
+        self.recent.add(packet)
         for output in self._outputs.values():
             # Relays have forgotten the headers of the source before: all come again.
             if not players_have_it or output.spec.relay:
@@ -124,17 +128,26 @@ class LiveStream:
         self.headers.forget_metadata()
         self.header_version += 1
 
-    def attach(self, viewer: Viewer, spec: OutputSpec, now: float, *, resume: bool = False) -> None:
+    def attach(
+        self,
+        viewer: Viewer,
+        spec: OutputSpec,
+        now: float,
+        *,
+        resume: bool = False,
+        since: ResumePoint | None = None,
+    ) -> None:
         """Let ``viewer`` take the stream, or take it in another way than before.
 
-        With ``resume`` it goes on at the next keyframe instead of starting from the cache.
+        With ``resume`` it goes on at the next keyframe instead of starting from the cache; a relay
+        goes on at ``since`` where that is still here.
         """
         self._leave(viewer)
         output = self._outputs.get(spec)
         if output is None:
             output = self._outputs[spec] = Output(self, spec, self._flusher)
         self.viewers[viewer] = viewer.kind
-        output.join(viewer, now, at_keyframe=resume)
+        output.join(viewer, now, at_keyframe=resume, since=since)
 
     def suspend(self, viewer: Viewer) -> None:
         """Send nothing to ``viewer`` for now; it still counts as one."""
@@ -167,6 +180,7 @@ class LiveStream:
             self.header_version += 1
             if packet.role in (Role.VIDEO_HEADER, Role.AUDIO_HEADER):
                 self.gop.empty()  # what it holds needs the old header
+                self.recent.headers_changed()
 
     def _count(self, packet: Packet) -> None:
         totals = self.totals

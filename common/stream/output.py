@@ -14,7 +14,8 @@ is as good as a keyframe.
 
 A viewer that starts, from the cache or at a keyframe, first gets the codec headers if those it
 has are not the current ones. A start from the cache is aligned with the flushes: the block holds
-the GOP up to the last flush (the *mark*), and the next flush brings what follows.
+the GOP up to the last flush (the *mark*), and the next flush brings what follows. So is that of a
+relay that was cut and comes back: it gets what it has missed instead, headers in their places.
 
 Lag is measured against what was flushed within the lag limit: a viewer with more unsent bytes
 than that is further behind than the limit, and no clock per message is needed.
@@ -26,6 +27,7 @@ from typing import Protocol
 from common.config.model import FanoutSettings
 from common.media.gop import GopCache, HeaderCache
 from common.media.packet import Packet, Role
+from common.media.recent import RecentPackets, ResumePoint
 from common.rtmp.message import MessageType
 from common.stream.blocks import Block, OutputSpec
 from common.stream.flusher import Flusher, Write
@@ -39,6 +41,7 @@ class Source(Protocol):
 
     headers: HeaderCache
     gop: GopCache
+    recent: RecentPackets
     header_version: int
     source: StreamSource | None
 
@@ -72,6 +75,7 @@ class Output:
         "_pending",
         "_pending_types",
         "_ready",
+        "_recent_mark",
         "_settings",
         "_start_block",
         "_start_version",
@@ -96,6 +100,7 @@ class Output:
         self._entry: EntryPoint | None = None
         self._dirty = False
         self._mark = self._gop_position()
+        self._recent_mark = stream.recent.count
         self._window = LagWindow(self._settings.lag_limit_ms / 1000)
         self._start_block: Block | None = None  # of joiners since the last flush …
         self._start_version = -1  # … with these headers
@@ -126,12 +131,20 @@ class Output:
             self._dirty = True
             self._flusher.wake(self)
 
-    def join(self, viewer: Viewer, now: float, *, at_keyframe: bool = False) -> None:
+    def join(
+        self,
+        viewer: Viewer,
+        now: float,
+        *,
+        at_keyframe: bool = False,
+        since: ResumePoint | None = None,
+    ) -> None:
         """Let ``viewer`` take this output from now on.
 
         It starts from the cache at once where that is possible, else, or with ``at_keyframe``,
         at the next keyframe: a viewer that resumes must not see time go back. One that has not
-        taken what it was sent before, perhaps of another play, must do so first.
+        taken what it was sent before, perhaps of another play, must do so first. A relay that has
+        the stream up to ``since`` gets what came then, if that is still here.
         """
         viewer.seat = self
         if not viewer.congested:
@@ -139,7 +152,9 @@ class Output:
         elif viewer.lagging_since is None:
             viewer.lagging_since = now
         from_cache = self.spec.video and not at_keyframe and not viewer.congested
-        block = self._shared_start_block() if from_cache else None
+        block = None
+        if from_cache:
+            block = (since and self._resume_block(since)) or self._shared_start_block()
         if block is not None:
             self._start(viewer, block, now, beyond_flushes=len(block.data))
         else:
@@ -190,6 +205,7 @@ class Output:
         self._pending.clear()
         self._pending_types.clear()
         self._mark = self._gop_position()
+        self._recent_mark = self._stream.recent.count
         self._start_block = None
         return block.data, writers
 
@@ -288,6 +304,23 @@ class Output:
             self._start_block = self._header_block(cached[0].timestamp) + self.spec.block(cached)
             self._start_version = version
         return self._start_block
+
+    def _resume_block(self, since: ResumePoint) -> Block | None:
+        """Return what came between ``since`` and the last flush; None when that is not here."""
+        stream = self._stream
+        source = stream.source
+        if source is None or source.session != since.session:
+            return None
+        packets = stream.recent.since(since, source.offset_ms)
+        if packets is None:
+            return None
+        at = packets[0].timestamp
+        if since.whole_gop:
+            head = self._header_block(at)
+        else:  # it has the headers of that place, and those that follow are in theirs
+            head = self.spec.block([source.to_packet(at)])
+        pending = stream.recent.count - self._recent_mark
+        return head + self.spec.block(packets[: max(len(packets) - pending, 0)])
 
     def _header_block(self, timestamp: int) -> Block:
         packets = self._stream.headers.for_joiner()

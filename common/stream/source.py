@@ -68,14 +68,14 @@ def parse_source(payload: bytes, limits: RtmpLimits) -> StreamSource | None:
     said = values[1] if len(values) > 1 else None
     if not isinstance(said, dict) or said.get("v") != VERSION:
         return None
-    session = _whole(said.get("session"), 1, MAX_SESSION)
-    offset = _whole(said.get("offset"), 0, TIMESTAMP_MASK)
+    session = whole_number(said.get("session"), 1, MAX_SESSION)
+    offset = whole_number(said.get("offset"), 0, TIMESTAMP_MASK)
     if session is None or offset is None:
         return None
     return StreamSource(session=session, offset_ms=offset)
 
 
-def _whole(value: object, least: int, most: int) -> int | None:
+def whole_number(value: object, least: int, most: int) -> int | None:
     """Return a number of AMF0 as an int; None for NaN, fractions and what is out of bounds."""
     if isinstance(value, float) and value.is_integer() and least <= value <= most:
         return int(value)

@@ -14,6 +14,7 @@ from common.cluster.memory import MemoryTable
 from common.cluster.records import NodeRole, Route
 from common.config.model import PublisherPolicy, Settings
 from common.ids import NodeId, StreamKey
+from common.media.recent import ResumePoint
 from common.net.hello import RelayHello
 from common.net.roles import PlayOrder
 from common.stream.flusher import Flusher
@@ -69,11 +70,13 @@ def order(
     stream: str = STREAM,
     kind: ViewerKind = ViewerKind.PLAYER,
     hops: tuple[str, ...] | None = None,
+    since: ResumePoint | None = None,
 ) -> PlayOrder:
     name = StreamName(key=StreamKey(stream), app="live")
     hello = None
     if hops is not None:
-        hello = RelayHello(node=NodeId(hops[-1]), hops=tuple(NodeId(hop) for hop in hops))
+        nodes = tuple(NodeId(hop) for hop in hops)
+        hello = RelayHello(node=nodes[-1], hops=nodes, since=since)
     return PlayOrder(name=name, kind=kind, hello=hello)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from common.config.model import FanoutSettings, GopSettings
 from common.ids import StreamKey
 from common.media.packet import Packet, Role
+from common.media.recent import ResumePoint
 from common.rtmp.chunk_reader import ChunkReader
 from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import Message, MessageType
@@ -21,6 +22,7 @@ CHUNK_SIZE = 4096
 AV = OutputSpec(chunk_size=CHUNK_SIZE)
 AUDIO_ONLY = OutputSpec(chunk_size=CHUNK_SIZE, video=False)
 VIDEO_ONLY = OutputSpec(chunk_size=CHUNK_SIZE, audio=False)
+RELAY = OutputSpec(chunk_size=CHUNK_SIZE, relay=True)
 
 _TYPES = {
     Role.METADATA: MessageType.DATA_AMF0,
@@ -208,15 +210,28 @@ class Fanout:
         self.stream.push(packet)
         return packet
 
-    def watch(self, spec: OutputSpec = AV, sink: FakeSink | None = None) -> FakeViewer:
-        """Lets a new viewer join."""
+    def watch(
+        self,
+        spec: OutputSpec = AV,
+        sink: FakeSink | None = None,
+        *,
+        since: ResumePoint | None = None,
+    ) -> FakeViewer:
+        """Lets a new viewer join, or a relay that has the stream up to ``since``."""
         watcher = FakeViewer(sink)
-        self.attach(watcher, spec)
+        self.attach(watcher, spec, since=since)
         return watcher
 
-    def attach(self, watcher: FakeViewer, spec: OutputSpec = AV, *, resume: bool = False) -> None:
+    def attach(
+        self,
+        watcher: FakeViewer,
+        spec: OutputSpec = AV,
+        *,
+        resume: bool = False,
+        since: ResumePoint | None = None,
+    ) -> None:
         """Lets a viewer join, or join again."""
-        self.stream.attach(watcher.viewer, spec, self.loop.now, resume=resume)
+        self.stream.attach(watcher.viewer, spec, self.loop.now, resume=resume, since=since)
 
     def flush(self) -> None:
         """Writes all that is pending."""

@@ -4,11 +4,15 @@ The frames of a session are named alike wherever they come from, so what viewers
 frame by frame.
 """
 
+from dataclasses import replace
+
+from common.media.recent import ResumePoint
+from common.net.roles import PlayOrder
 from common.stream.viewer import ViewerKind
 from edge.pull import PullState
 from tests.support.edge_worker import Edge, ends_with, order
 from tests.support.sources import Recorder, Source
-from tests.support.spine import STREAM, make_frames, turns
+from tests.support.spine import STREAM, frame_name, make_frames, turns
 from tests.support.wait import until
 from tests.unit.edge.test_pull_siblings import OTHER, members_owned_by
 
@@ -17,6 +21,17 @@ SESSION = 7
 
 def frames(until_number: int) -> list[str]:
     return [f"a-{number}" for number in range(until_number)]
+
+
+def at(number: int) -> ResumePoint:
+    """Return where a frame of the session is."""
+    return ResumePoint(session=SESSION, type_id=9, track=0, time_ms=40 * number)
+
+
+def said(asked: PlayOrder) -> ResumePoint | None:
+    """Return from where a relay wanted the stream."""
+    assert asked.hello is not None
+    return asked.hello.since
 
 
 def assert_whole(recorder: Recorder, count: int) -> None:
@@ -76,9 +91,7 @@ async def test_pull_that_changes_hands_and_comes_back_leaves_no_trace(edge: Edge
     send(origin, 7, 9)
     await until(ends_with(recorder, "a-8"))
     await until(lambda: not sibling.connections)
-    # Frame 4 was in no cache any more when the way changed.
-    assert recorder.frames == [*frames(4), *frames(9)[5:]]
-    assert recorder.times == [40 * number for number in range(9) if number != 4]
+    assert_whole(recorder, 9)  # frame 4 too, of a GOP that is over
 
 
 async def test_slower_way_is_waited_for_without_a_repeat(edge: Edge) -> None:
@@ -122,6 +135,41 @@ async def test_cut_relay_repeats_neither_frames_nor_headers(edge: Edge) -> None:
         send(origin, number, number + 1)
         await until(ends_with(recorder, f"a-{number}"))
     assert_whole(recorder, 12)
+
+
+async def test_what_was_sent_while_a_relay_was_cut_is_not_lost_with_its_gop(edge: Edge) -> None:
+    origin = await serving(edge, None, 1)
+    await edge.claim(origin)
+    recorder = Recorder(await edge.streams.acquire(order()))
+    send(origin, 1, 4)
+    await until(ends_with(recorder, "a-3"))
+    for connection in origin.connections:
+        connection.abort("cut")
+    send(origin, 4, 12)  # before the relay is back: the loop has not turned
+    await until(ends_with(recorder, "a-11"))
+    assert_whole(recorder, 12)
+    assert said(origin.orders[0]) is None  # a first pull asks for nothing
+    assert said(origin.orders[1]) == at(3)
+
+
+async def test_worker_that_begins_for_one_who_was_cut_pulls_what_that_one_misses(
+    edge: Edge,
+) -> None:
+    """The owner of a pull has died and is back, its siblings return to it."""
+    origin = await serving(edge, None, 12)
+    await edge.claim(origin)
+    asking = order(kind=ViewerKind.SIBLING, hops=(edge.context.node,), since=at(3))
+    recorder = Recorder(await edge.streams.acquire(asking))
+    await until(ends_with(recorder, "a-11"))
+    assert said(origin.orders[0]) == replace(at(3), whole_gop=True)
+    missed = edge.pull().live.recent.since(at(3), 0)
+    assert missed is not None
+    assert [frame_name(each.payload) for each in missed] == frames(12)[3:]
+    # From now on it has the stream itself.
+    for connection in origin.connections:
+        connection.abort("cut")
+    await until(lambda: len(origin.orders) == 2)
+    assert said(origin.orders[1]) == at(11)
 
 
 async def test_other_publisher_at_the_same_origin_is_followed_in_band(edge: Edge) -> None:
