@@ -201,6 +201,12 @@ DIRECTORY_UP = _gauge(
 
 FLUSH_DURATION = _histogram("flush_duration_seconds", "Time that one flush took.", _FAST)
 FLUSH_INTERVAL = _histogram("flush_interval_seconds", "Time between two flushes.", _FAST)
+OPEN_FILES = _gauge(
+    "open_files", "Open file descriptors of the worker that has most of them.", mode="livemax"
+)
+OPEN_FILES_LIMIT = _gauge(
+    "open_files_limit", "File descriptors that one worker may have open.", mode="livemin"
+)
 LOOP_LAG = _histogram("event_loop_lag_seconds", "Delay of a timer of the event loop.", _FAST)
 FIRST_FRAME = _histogram(
     "first_frame_seconds",

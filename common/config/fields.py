@@ -111,6 +111,8 @@ def _allowed(schema: _Schema, definitions: _Schema) -> str:
             return "an integer" + _bounds(schema)
         case "number":
             return "a number" + _bounds(schema)
+        case "boolean":
+            return "true or false"
         case "array":
             return f"a list, each {_allowed(schema['items'], definitions)}"
         case "object":

@@ -5,6 +5,7 @@ This file is the one truth: the command line, the environment names and the refe
 """
 
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -52,6 +53,16 @@ def _checked_server_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _checked_network(network: str) -> str:
+    try:
+        ip_network(network)
+    except ValueError as error:
+        raise ValueError(
+            f"must be an IP address or a network such as 10.0.0.0/8: {error}"
+        ) from None
+    return network
+
+
 def _text_schema(form: str) -> WithJsonSchema:
     # `examples` carries the words that messages and the reference page use for this form.
     return WithJsonSchema({"type": "string", "examples": [form]})
@@ -66,6 +77,9 @@ Word = Annotated[
 Address = Annotated[str, AfterValidator(_checked_address), _text_schema("host:port")]
 HostName = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9._:-]{0,253}$"), _text_schema("a host name or IP address")
+]
+Network = Annotated[
+    str, AfterValidator(_checked_network), _text_schema("an IP address or network (10.0.0.0/8)")
 ]
 ServerUrl = Annotated[
     str,
@@ -123,6 +137,23 @@ class RtmpSettings(Section):
     """Chunk size that we send with; large, so that most messages are one chunk."""
     max_connections: int = Field(default=0, ge=0)
     """Connections per worker; one more is refused. 0: as many as file descriptors allow."""
+    max_per_address: int = Field(default=0, ge=0)
+    """Clients per address (IPv6: per /64 network) and worker; one more is refused. 0: any number.
+
+    Off by default, as whole towns share an address (carrier NAT), and so do all clients behind a
+    load balancer that does not speak the PROXY protocol.
+    """
+    proxy_trusted: list[Network] = Field(default_factory=list)
+    """Load balancers whose PROXY protocol header (version 1 or 2) tells the client's address.
+
+    A header from any other address is refused. Empty: from all. Relays need none.
+    """
+    proxy_required: bool = True
+    """Whether connections from `proxy_trusted` must have a header. Off only while a balancer is
+    being switched over: without a header, what a client sends could pass for one."""
+    keepalive_s: int = Field(default=60, ge=0, le=7200)
+    """Seconds without traffic after which TCP probes a client, so that balancers do not forget it
+    and dead ones are noticed. 0: never."""
     backlog: int = Field(default=4096, ge=1, le=65_535)
     """Connections that may wait to be accepted, per worker."""
     handshake_timeout_s: Seconds = _RTMP.handshake_timeout_s

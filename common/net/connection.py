@@ -9,9 +9,12 @@ import asyncio
 import os
 from typing import Final, cast
 
+from common.config.address import join_address
+from common.errors import PeerError
 from common.logs import Log, get_log
 from common.metrics import CONNECTIONS_REFUSED
 from common.net.deadlines import NEVER
+from common.net.door import Door, Visitor
 from common.net.services import Services
 from common.net.session import Session
 from common.rtmp.events import Closed
@@ -33,6 +36,9 @@ MAX_READ_S: Final = 0.02
 socket before anything else gets a turn, and a client that sends what is dear to take in could
 keep a worker from its heartbeat until the supervisor kills it."""
 
+PROBE: Final = "probe"
+"""How a connection ends that never said anything: a load balancer wanted to know if we live."""
+
 _log = get_log("rtmp")
 
 
@@ -41,12 +47,14 @@ class RtmpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_closing",
+        "_door",
         "_lingered",
         "_lost",
         "_services",
         "_session",
         "_session_id",
         "_sibling",
+        "_visitor",
         "congested",
         "core",
         "transport",
@@ -58,8 +66,12 @@ class RtmpConnection(asyncio.Protocol):
     transport: asyncio.Transport
     _session: Session
 
-    def __init__(self, services: Services, *, sibling: bool = False) -> None:
+    def __init__(
+        self, services: Services, *, door: Door | None = None, sibling: bool = False
+    ) -> None:
         self._services = services
+        self._door = door  # of the port for clients; None where only our own nodes come in
+        self._visitor: Visitor | None = None
         self._sibling = sibling
         self._session_id = services.registry.new_session_id()
         self._closing = False
@@ -72,7 +84,10 @@ class RtmpConnection(asyncio.Protocol):
     @property
     def peer(self) -> str:
         """The client's address; asked for now and then, so not kept for thousands of viewers."""
-        return "" if self._lost else _peer_name(self.transport)
+        if self._lost:
+            return ""
+        told = self._visitor.address if self._visitor is not None else ""
+        return told or _peer_name(self.transport)
 
     @property
     def log(self) -> Log:
@@ -96,11 +111,12 @@ class RtmpConnection(asyncio.Protocol):
             random_bytes=os.urandom,
         )
         self._session = Session(self, services, sibling=self._sibling)
-        if refusal := services.registry.admit(self):
-            _log.limited(refusal).warning("connection refused", peer=self.peer, reason=refusal)
-            CONNECTIONS_REFUSED.inc(refusal)
-            self._closing = True
-            self.transport.abort()
+        try:
+            services.registry.admit(self, _descriptor(transport), relay=self._door is None)
+            if self._door is not None:
+                self._visitor = self._open_door(self._door)
+        except PeerError as error:
+            self._refuse(error)
             return
         # Report every unsent byte: the fan-out sorts out slow viewers by these callbacks.
         self.transport.set_write_buffer_limits(high=0)
@@ -114,6 +130,10 @@ class RtmpConnection(asyncio.Protocol):
             if self._lingered > MAX_LINGER_BYTES:
                 self.transport.abort()
             return
+        if self._visitor is not None and self._visitor.awaits_header:
+            data = self._receive_header(self._visitor, data)
+            if not data:
+                return
         began = self._services.now()
         self.core.receive_data(data, began)
         self.pump()
@@ -130,7 +150,10 @@ class RtmpConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Note the end of input; the transport closes itself after this."""
         if not self._closing:
-            self.core.receive_eof(self._services.now())
+            if self.core.bytes_received:
+                self.core.receive_eof(self._services.now())
+            else:
+                self.core.close(PROBE)
             self.pump()
         return False
 
@@ -139,7 +162,12 @@ class RtmpConnection(asyncio.Protocol):
         self._closing = True
         self._services.registry.forget(self)
         self._services.deadlines.forget(self)
-        reason = "reset" if isinstance(exc, ConnectionError) else "closed"
+        if self._visitor is not None:
+            self._visitor.leave()
+        if not self.core.bytes_received:
+            reason = PROBE
+        else:
+            reason = "reset" if isinstance(exc, ConnectionError) else "closed"
         self._session.connection_lost(reason)
         self._lost = True
         # Nobody asks for these any more, and they hold us: without the circle a connection's
@@ -222,6 +250,32 @@ class RtmpConnection(asyncio.Protocol):
         if not self._lost:
             self.transport.abort()
 
+    def _open_door(self, door: Door) -> Visitor | None:
+        peer = self.transport.get_extra_info("peername")
+        if peer is None:  # reset already: what it still has to say comes from nowhere
+            self._closing = True
+            self.transport.abort()
+            return None
+        return door.open_for(peer[0])
+
+    def _receive_header(self, visitor: Visitor, data: bytes) -> bytes:
+        """Let the door take its part of what has come first; return the client's."""
+        try:
+            return visitor.receive(data)
+        except PeerError as error:
+            self._refuse(error)
+            return b""
+
+    def _refuse(self, error: PeerError) -> None:
+        """Close at once, before any use: an encoder behind a balancer then tries another node."""
+        _log.limited(error.reason).warning(
+            "connection refused", peer=self.peer, reason=error.reason, detail=error.detail
+        )
+        CONNECTIONS_REFUSED.inc(error.reason)
+        self._closing = True
+        self._session.connection_lost("refused")
+        self.transport.abort()
+
     def _rest(self, pause_s: float) -> None:
         """Leave the loop to others for a while; what the client sends meanwhile waits in TCP."""
         if not self._lost and not self.transport.is_closing():
@@ -237,7 +291,7 @@ class RtmpConnection(asyncio.Protocol):
         self._session.closed(closed)
         if self._lost or self.transport.is_closing():
             return
-        if closed.reason == "eof":
+        if closed.reason in ("eof", PROBE):
             self.transport.close()
             return
         if self.transport.can_write_eof():
@@ -250,9 +304,10 @@ class RtmpConnection(asyncio.Protocol):
             self.transport.abort()
 
 
-def _peer_name(transport: asyncio.Transport) -> str:
+def _peer_name(transport: asyncio.BaseTransport) -> str:
     peer = transport.get_extra_info("peername")
-    if isinstance(peer, tuple):
-        host, port = peer[0], peer[1]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return "unix"
+    return join_address(peer[0], peer[1]) if isinstance(peer, tuple) else "unix"
+
+
+def _descriptor(transport: asyncio.BaseTransport) -> int:
+    return int(transport.get_extra_info("socket").fileno())

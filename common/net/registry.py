@@ -1,14 +1,22 @@
 """The connections of a worker: how many there may be, and who is still here."""
 
 import asyncio
+import math
 import resource
 from collections.abc import Collection
 from typing import Final, Protocol
 
+from common.errors import PeerError
 from common.logs import get_log
 
 RESERVED_FDS: Final = 256
-"""Descriptors kept for listeners, relays, Redis, the supervisor's channel and files."""
+"""Descriptors kept from clients, for relays, Redis and files, where the limit is a common one …"""
+
+RESERVED_SHARE: Final = 1 / 16
+"""… and this share of a high one: more viewers have more streams, each with a relay."""
+
+RESERVED_FROM_RELAYS: Final = 1 / 8
+"""Share of the reserve that relays leave to Redis and files."""
 
 _log = get_log("rtmp")
 
@@ -43,7 +51,18 @@ class Registry:
 
     def __init__(self, maximum: int) -> None:
         self.bytes_in = 0  # of all connections since the worker's start
-        self._maximum = _affordable(maximum)
+        limit = descriptor_limit()
+        reserve = _reserve(limit)
+        self._maximum = maximum
+        self._client_descriptors = limit - reserve
+        self._relay_descriptors = limit - math.ceil(reserve * RESERVED_FROM_RELAYS)
+        if maximum > self._client_descriptors:
+            _log.warning(
+                "fewer connections than configured: the file descriptor limit is lower",
+                max_connections=self._client_descriptors,
+                configured=maximum,
+                fd_limit=limit,
+            )
         self.connections: set[Client] = set()
         self._sessions = 0
         self.draining = False
@@ -60,15 +79,20 @@ class Registry:
         self._sessions += 1
         return self._sessions
 
-    def admit(self, connection: Client) -> str:
-        """Take ``connection`` in; return why not, "" when it is in."""
+    def admit(self, connection: Client, descriptor: int, *, relay: bool = False) -> None:
+        """Take ``connection`` in; raise PeerError when it may not be.
+
+        The kernel gives out the lowest ``descriptor`` that is free, so a high one says how many of
+        whatever kind are open. ``relay``: it comes from a node of ours, and may use the reserve.
+        """
         if self._closed:
-            return "closing"
-        if len(self.connections) >= self._maximum:
-            return "too_many_connections"
+            raise PeerError("closing")
+        if self._maximum and len(self.connections) >= self._maximum:
+            raise PeerError("too_many_connections", f"rtmp.max_connections is {self._maximum}")
+        if descriptor >= (self._relay_descriptors if relay else self._client_descriptors):
+            raise PeerError("too_few_descriptors", "the limit of open files is nearly reached")
         self.connections.add(connection)
         self._empty.clear()
-        return ""
 
     def forget(self, connection: Client) -> None:
         """Take note that ``connection`` is gone."""
@@ -94,17 +118,11 @@ class Registry:
             connection.abort(reason)
 
 
-def _affordable(wanted: int) -> int:
-    """Return how many connections the file descriptors allow, of the number wanted."""
+def descriptor_limit() -> int:
+    """Return how many files this process may have open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return wanted or 1 << 20
-    affordable = max(soft - RESERVED_FDS, 1)
-    if wanted > affordable:
-        _log.warning(
-            "fewer connections than configured: the file descriptor limit is lower",
-            max_connections=affordable,
-            configured=wanted,
-            fd_limit=soft,
-        )
-    return min(wanted, affordable) if wanted else affordable
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft
+
+
+def _reserve(limit: int) -> int:
+    return min(max(RESERVED_FDS, round(limit * RESERVED_SHARE)), limit // 2)

@@ -3,10 +3,14 @@
 import asyncio
 import socket
 from pathlib import Path
+from typing import Final
 
 from common.logs import get_log
 from common.net.connection import RtmpConnection
 from common.net.services import Services
+
+KEEPALIVE_PROBES: Final = 4
+"""Without an answer to so many the connection is over: after twice the idle time altogether."""
 
 _log = get_log("rtmp")
 
@@ -23,13 +27,15 @@ class RtmpServer:
     async def listen_tcp(self, host: str, port: int, *, shared: bool) -> int:
         """Accept connections on ``host:port``; return the port (for 0: the one that was free).
 
-        ``shared`` ports are listened on by all workers of the node (SO_REUSEPORT), the kernel
-        spreads the connections. Raises OSError.
+        ``shared`` ports are for clients: all workers of the node listen on them (SO_REUSEPORT), and
+        the kernel spreads the connections. The others are for relays. Raises OSError.
         """
         sock = _listening_socket(host, port, shared)
         _bound_kernel_backlog(sock, self._services.unsent_bytes)
+        _keep_alive(sock, self._services.keepalive_s)
+        door = self._services.door if shared else None
         server = await self._services.loop.create_server(
-            lambda: RtmpConnection(self._services), sock=sock, backlog=self._backlog
+            lambda: RtmpConnection(self._services, door=door), sock=sock, backlog=self._backlog
         )
         (self._shared if shared else self._own).append(server)
         return int(sock.getsockname()[1])
@@ -89,3 +95,23 @@ def _bound_kernel_backlog(sock: socket.socket, unsent_bytes: int) -> None:
     option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS
     if option is not None:
         sock.setsockopt(socket.IPPROTO_TCP, option, unsent_bytes)
+
+
+def _keep_alive(sock: socket.socket, idle_s: int) -> None:
+    """Have the kernel probe connections that are quiet for so long; 0: never.
+
+    A player that only receives is quiet for a balancer as soon as its stream stops, and those
+    forget quiet connections (an NLB after 350 s) without a word. Accepted sockets inherit it.
+    """
+    if not idle_s:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", idle_s),
+        ("TCP_KEEPALIVE", idle_s),  # its name on macOS
+        ("TCP_KEEPINTVL", max(idle_s // KEEPALIVE_PROBES, 1)),
+        ("TCP_KEEPCNT", KEEPALIVE_PROBES),
+    ):
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -8,6 +8,7 @@ from time import monotonic
 from common.config.model import Settings
 from common.ids import NodeId
 from common.net.deadlines import Deadlines
+from common.net.door import Door
 from common.net.registry import Registry
 from common.net.roles import Role
 from common.rtmp.limits import RtmpLimits
@@ -22,11 +23,13 @@ class Services:
     loop: asyncio.AbstractEventLoop
     limits: RtmpLimits
     chunk_size: int
+    keepalive_s: int
     unsent_bytes: int  # what the kernel may hold unsent for each connection
     viewer_bytes: int  # what a viewer may have unsent: a start from the cache, and lag
     vhosts: frozenset[str]
     deadlines: Deadlines
     registry: Registry
+    door: Door
     now: Callable[[], float] = monotonic  # uvloop's own clock stands still within a turn
 
     @classmethod
@@ -40,9 +43,15 @@ class Services:
             loop=loop,
             limits=settings.rtmp.limits(),
             chunk_size=settings.rtmp.chunk_size,
+            keepalive_s=settings.rtmp.keepalive_s,
             unsent_bytes=settings.fanout.unsent_bytes,
             viewer_bytes=settings.gop.max_bytes + 2 * settings.fanout.lag_limit_bytes,
             vhosts=frozenset(settings.vhosts),
             deadlines=Deadlines(loop),
             registry=Registry(settings.rtmp.max_connections),
+            door=Door(
+                settings.rtmp.proxy_trusted,
+                header_required=settings.rtmp.proxy_required,
+                max_per_address=settings.rtmp.max_per_address,
+            ),
         )

@@ -192,7 +192,9 @@ class Session:
         self._ended = True
         kind = self.kind
         DISCONNECTS.inc(reason, kind=kind)
-        if reason not in ("eof", "closed"):
+        if reason == "probe":
+            self.link.log.debug("connection probed")
+        elif reason not in ("eof", "closed", "refused"):
             self.link.log.limited(f"closed_{reason}").info(
                 "connection closed", kind=kind, reason=reason, detail=detail
             )

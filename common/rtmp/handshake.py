@@ -24,6 +24,8 @@ from common.rtmp.digest import (
 _VERSION: Final = b"\x03"
 _TLS_RECORD: Final = 0x16
 _RTMPE_VERSIONS: Final = (6, 8, 9)
+_PROXY_HEADERS: Final = (b"PROXY ", b"\r")
+"""How the PROXY protocol begins, as text and binary. Where it is expected, it is taken before."""
 
 _NO_DIGEST: Final = bytes(4)
 """In the version field of C1 or S1. ffmpeg's player looks for a digest in any S1 whose version
@@ -47,8 +49,8 @@ class _Handshake(ABC):
     def receive(self, data: bytes) -> bytes:
         """Take bytes from the peer; return what to send, once there is something (S0 S1 S2; C2).
 
-        Raises HandshakeError with the reasons ``not_rtmp_tls``, ``not_rtmp_http``, ``rtmpe`` and
-        ``bad_version``.
+        Raises HandshakeError with the reasons ``not_rtmp_tls``, ``not_rtmp_http``, ``rtmpe``,
+        ``proxy_untrusted`` and ``bad_version``.
         """
         self._buffer += data
         answer = b""
@@ -123,6 +125,11 @@ def _check_version(received: bytearray) -> None:
     if not received or received[:1] == _VERSION:
         return
     first = received[0]
+    if received.startswith(_PROXY_HEADERS):
+        raise HandshakeError(
+            "proxy_untrusted",
+            "a PROXY protocol header, which is taken from the addresses in rtmp.proxy_trusted only",
+        )
     if first == _TLS_RECORD:
         raise HandshakeError(
             "not_rtmp_tls", "the peer speaks TLS: use rtmp:// here, or the TLS port for rtmps://"

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from resource import RLIMIT_NOFILE, getrlimit
 from typing import Final
 
 from common.admin.health import Component, NodeHealth
@@ -55,7 +56,8 @@ async def run_node(
     `Launcher`. The workers run ``python -m worker_module``, by default the package with the role's
     name.
     """
-    raise_fd_limit()
+    inherited = getrlimit(RLIMIT_NOFILE)[0]
+    _log.info("open files", limit=raise_fd_limit(), inherited=inherited)
     try:
         outcome = await _run(role, settings, load, ready_fd, worker_module or role.value)
     except ConfigError as error:

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from common.metrics import LOOP_LAG
+from common.metrics import LOOP_LAG, OPEN_FILES, OPEN_FILES_LIMIT
 from common.supervisor.messages import Vitals
 
 _STATM = Path("/proc/self/statm")
@@ -41,13 +41,16 @@ class VitalsMeter:
         ``egress_bytes`` is what the worker has sent since its start.
         """
         now, cpu_s = time.monotonic(), time.process_time()
+        open_fds = _open_fds()
+        OPEN_FILES.set(open_fds)
+        OPEN_FILES_LIMIT.set(self._max_fds)
         elapsed_s = max(now - self._measured_at, 0.001)
         vitals = Vitals(
             loop_lag_s=self._loop_lag_s,
             cpu_share=(cpu_s - self._cpu_s) / elapsed_s,
             egress_bps=round((egress_bytes - self._egress_bytes) * 8 / elapsed_s),
             memory_bytes=_memory_bytes(),
-            open_fds=_open_fds(),
+            open_fds=open_fds,
             tasks=self._tasks,
             max_fds=self._max_fds,
         )

@@ -94,6 +94,8 @@ def test_c6_any_split_works_and_nothing_after_c2_is_lost(step: int) -> None:
         (b"GET / HTTP/1.1", "not_rtmp_http"),
         (b"P", "not_rtmp_http"),
         (b"z", "not_rtmp_http"),
+        (b"PROXY TCP4 ", "proxy_untrusted"),
+        (b"\r\n\r\n\x00\r\nQUIT\n", "proxy_untrusted"),
         (b"\x06", "rtmpe"),
         (b"\x08", "rtmpe"),
         (b"\x09", "rtmpe"),
