@@ -151,6 +151,9 @@ class Locator:
             self._note_directory(False, str(error))
 
     def _handle(self, event: ClusterEvent) -> None:
+        if event.kind is EventKind.AWAY:
+            self._note_directory(False, "announcements are missed")
+            return
         if event.kind is EventKind.RESYNC:
             self._note_directory(True)
             self._absent.clear()

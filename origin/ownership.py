@@ -258,6 +258,9 @@ class LeaseKeeper:
                 listener(event)
 
     def _take_note(self, event: ClusterEvent) -> None:
+        if event.kind is EventKind.AWAY:
+            self._note_directory(False, "announcements are missed")
+            return
         if event.kind is EventKind.RESYNC:
             self._note_directory(True)
             self._renew_now.set()  # a flushed or restarted table is refilled now, not later

@@ -135,9 +135,9 @@ def _event(fields: Fields, epoch: int) -> ClusterEvent:
             return ClusterEvent(kind=kind, stream=StreamKey(fields.text("stream")), epoch=epoch)
         case EventKind.DRAINING:
             return ClusterEvent(kind=kind, node=NodeId(fields.text("node")))
-        case EventKind.RESYNC:
-            # Said by the listener itself when it has connected, never by another node.
-            raise RecordError("a resync cannot be announced")
+        case EventKind.AWAY | EventKind.RESYNC:
+            # Said by the listener itself, of its own connection, never by another node.
+            raise RecordError(f"{kind} cannot be announced")
 
 
 def _claim_fields(claim: Claim) -> dict[str, object]:

@@ -98,9 +98,10 @@ class Directory(Protocol):
     def events(self) -> AsyncIterator[ClusterEvent]:
         """Yield announcements, for ever.
 
-        The first one is RESYNC, when listening has begun; another RESYNC follows each time the
-        connection to the table was lost and is back. Never raises `DirectoryUnavailable`: it
-        reconnects with back-off. Announcements of one stream come in their order.
+        RESYNC comes first, when listening has begun. AWAY comes when the connection to the table is
+        lost, or cannot be made at first, and RESYNC when it is back. Never raises
+        `DirectoryUnavailable`: it reconnects with back-off. Announcements of one stream come in
+        their order.
         """
         ...
 

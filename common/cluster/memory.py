@@ -50,8 +50,9 @@ class MemoryTable:
         self.nodes.clear()
 
     def go_down(self) -> None:
-        """Be out of reach: every call raises `DirectoryUnavailable`, nothing is announced."""
+        """Be out of reach: every call raises `DirectoryUnavailable`, nothing else is announced."""
         self.reachable = False
+        self.announce(ClusterEvent(kind=EventKind.AWAY))
 
     def come_back(self) -> None:
         """Be in reach again; every listener is told to resync."""
@@ -160,8 +161,8 @@ class MemoryDirectory:
     async def events(self) -> AsyncGenerator[ClusterEvent, None]:
         """Yield announcements, as `Directory.events` says."""
         queue: asyncio.Queue[ClusterEvent] = asyncio.Queue()
-        if self.table.reachable:  # otherwise `come_back` tells
-            queue.put_nowait(ClusterEvent(kind=EventKind.RESYNC))
+        kind = EventKind.RESYNC if self.table.reachable else EventKind.AWAY
+        queue.put_nowait(ClusterEvent(kind=kind))
         self.table.listeners.add(queue)
         try:
             while True:

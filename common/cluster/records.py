@@ -109,7 +109,8 @@ class EventKind(StrEnum):
     DRAINING = "draining"  # ``node`` takes no new work
     KICK = "kick"  # an operator wants ``stream``'s publisher gone
     SUSPECT = "suspect"  # an edge cannot reach the holder of ``stream`` under ``epoch``
-    RESYNC = "resync"  # announcements may have been missed: look up what matters again
+    AWAY = "away"  # the connection to the table is lost: announcements are being missed
+    RESYNC = "resync"  # there is a new one: look up what matters again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

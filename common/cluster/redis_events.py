@@ -43,7 +43,7 @@ class RedisEvents:
         self._closed = True
 
     async def listen(self) -> AsyncGenerator[ClusterEvent, None]:
-        """Yield announcements, RESYNC first and after each new connection."""
+        """Yield announcements, AWAY at each loss of the connection and RESYNC when it is made."""
         # Its randomness spreads over a second or two what all workers of the cluster do when Redis
         # is back: connect, renew, look their streams up.
         backoff = Backoff(BACKOFF_MIN_S, BACKOFF_MAX_S)
@@ -62,6 +62,7 @@ class RedisEvents:
                     _log.warning(
                         "announcements lost", redis=self._target.address, reason=reason_of(error)
                     )
+                    yield ClusterEvent(kind=EventKind.AWAY)
                 heard = False
             await asyncio.sleep(backoff.next_s())
 

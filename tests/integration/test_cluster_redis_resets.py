@@ -62,4 +62,5 @@ async def test_announcements_go_on_after_resets(
             assert (await anext(events)).kind is EventKind.RESYNC
             await look_up(directory)  # leaves idle connections for the listener to be given
             proxy.cut()
+            assert (await anext(events)).kind is EventKind.AWAY
     await events.aclose()

@@ -209,6 +209,7 @@ async def test_a_new_master_is_followed_after_a_failover() -> None:
         await old.kill()
         await watch(sentinel, new)
         async with asyncio.timeout(10):
+            assert (await anext(events)).kind is EventKind.AWAY
             assert (await anext(events)).kind is EventKind.RESYNC
         assert await directory.lookup(STREAM) is None
         await directory.renew([route])

@@ -20,6 +20,7 @@ from tests.support.wait import until
 
 pytestmark = pytest.mark.integration
 
+AWAY = ClusterEvent(kind=EventKind.AWAY)
 RESYNC = ClusterEvent(kind=EventKind.RESYNC)
 KICK = ClusterEvent(kind=EventKind.KICK, stream=STREAM)
 
@@ -70,7 +71,7 @@ async def test_a_lost_connection_is_made_again_and_a_resync_tells(
     events = redis_directory.events()
     assert await hear(events) == RESYNC
     await raw_redis.client_kill_filter(_type="pubsub")
-    assert await hear(events) == RESYNC
+    assert [await hear(events), await hear(events)] == [AWAY, RESYNC]
     await redis_directory.kick(STREAM)
     assert await hear(events) == KICK
     await events.aclose()
@@ -82,6 +83,7 @@ async def test_a_restarted_server_is_found_again(
     events = directory.events()
     assert await hear(events) == RESYNC
     await server.kill()
+    assert await hear(events) == AWAY
     await server.start()
     assert await hear(events) == RESYNC
     await directory.kick(STREAM)
@@ -93,10 +95,11 @@ async def test_a_server_that_comes_up_later_is_found(
     directory: RedisDirectory, server: RedisServer
 ) -> None:
     await server.kill()
-    first = asyncio.ensure_future(hear(directory.events()))
-    await asyncio.sleep(0)
+    events = directory.events()
+    assert await hear(events) == AWAY
     await server.start()
-    assert await first == RESYNC
+    assert await hear(events) == RESYNC
+    await events.aclose()
 
 
 async def test_a_connection_that_is_open_but_dead_is_given_up(
@@ -105,11 +108,10 @@ async def test_a_connection_that_is_open_but_dead_is_given_up(
     events = directory.events()
     assert await hear(events) == RESYNC
     server.pause()
-    resync = asyncio.ensure_future(hear(events))
-    await until(lambda: "silent, even to a ping" in logged(caplog))
-    assert not resync.done()
+    assert await hear(events) == AWAY
+    assert "silent, even to a ping" in logged(caplog)
     server.resume()
-    assert await resync == RESYNC
+    assert await hear(events) == RESYNC
     await events.aclose()
 
 

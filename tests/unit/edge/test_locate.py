@@ -270,3 +270,13 @@ async def test_nothing_ends_the_listening(
     moved = await directory.claim(B, TAKEOVER)
     await until(lambda: locator.announced(STREAM) == moved)
     await locator.close()
+
+
+async def test_worker_without_a_stream_knows_as_well_that_the_table_is_away(
+    locator: Locator, table: MemoryTable
+) -> None:
+    assert locator.directory_ok
+    table.go_down()
+    await until(lambda: not locator.directory_ok)
+    table.come_back()
+    await until(lambda: locator.directory_ok)
