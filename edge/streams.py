@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from common import metrics
-from common.errors import RelayError, StreamNotFound
+from common.errors import DirectoryUnavailable, RelayError, StreamNotFound
 from common.ids import NodeId, StreamKey
 from common.logs import get_log
 from common.net.roles import PlayOrder
@@ -58,8 +58,8 @@ class Streams:
     def find(self, order: PlayOrder) -> LiveStream | None:
         """Return a stream that is here already."""
         entry = self._entries.get(order.name.key)
-        if entry is None or not entry.pull.running:
-            return None
+        if entry is None or not entry.pull.running or order.kind is ViewerKind.RELAY:
+            return None  # a relay has its way looked at first
         if order.kind is ViewerKind.SIBLING:
             entry.pull.go_direct()
         return entry.pull.live
@@ -68,8 +68,10 @@ class Streams:
         """Pull a stream, or wait for a pull that has begun.
 
         Raises StreamNotFound when nobody publishes it within the hold time, RelayError when this
-        worker or the stream's way through the cluster allows no more.
+        worker or the stream's way through the cluster does not allow it.
         """
+        if order.kind is ViewerKind.RELAY:
+            await self._refuse_loop(order)
         entry = self._entries.get(order.name.key)
         # One that is ending is not waited for and not joined: whoever comes now gets a new one.
         if entry is None or entry.pull.over:
@@ -162,6 +164,24 @@ class Streams:
     def _reconsider(self) -> None:
         for pull in list(self._running.values()):
             pull.reconsider()
+
+    async def _refuse_loop(self, order: PlayOrder) -> None:
+        """Raise RelayError when the stream comes here from a node that it would go to from here.
+
+        The list in `connect` names those nodes. A pull that runs for other
+        viewers has begun without them, so its source would not know them again.
+        """
+        hops = order.hello.hops if order.hello else ()
+        try:
+            route = await self._locator.find(order.name.key)
+        except DirectoryUnavailable:
+            return  # nothing is known, so nothing is pulled either
+        if route is not None and route.claim.node in hops:
+            way = " -> ".join((*hops, self._context.node, route.claim.node))
+            _log.limited("relay_loop").error(
+                "relay refused: it would go round in a loop", stream=order.name.key, hops=way
+            )
+            raise RelayError("relay_loop", way)
 
     def _hops(self, order: PlayOrder) -> tuple[NodeId, ...]:
         """Return the nodes that the stream goes through from this one on, this one last."""

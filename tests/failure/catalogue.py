@@ -3,16 +3,28 @@
 from typing import Final
 
 from tests.failure.scenario import Scenario
-from tests.failure.scenarios import drain, edge, encoder, network, origin, redis, standby
+from tests.failure.scenarios import (
+    drain,
+    edge,
+    encoder,
+    loop,
+    network,
+    origin,
+    redis,
+    reject,
+    standby,
+)
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
     *origin.SCENARIOS,
     *encoder.SCENARIOS,
     *standby.SCENARIOS,
+    *reject.SCENARIOS,
     *edge.SCENARIOS,
     *drain.SCENARIOS,
     *redis.SCENARIOS,
     *network.SCENARIOS,
+    *loop.SCENARIOS,
 )
 
 BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}

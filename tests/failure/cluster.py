@@ -40,9 +40,18 @@ class LabCluster:
     """Redis, proxies and nodes, for the length of an ``async with`` block."""
 
     def __init__(
-        self, *, origins: int, edges: int, workers: int, settings: tuple[str, ...] = ()
+        self,
+        *,
+        origins: int,
+        edges: int,
+        workers: int,
+        settings: tuple[str, ...] = (),
+        extra_edges: tuple[tuple[str, ...], ...] = (),
     ) -> None:
-        self._counts = (origins, edges, workers)
+        self._counts = (origins, edges + len(extra_edges), workers)
+        self._extra_edges = {
+            f"edge-{edges + n}": own_settings for n, own_settings in enumerate(extra_edges, 1)
+        }
         self._settings = settings
         self._stack = AsyncExitStack()
         self.redis = RedisServer()
@@ -101,6 +110,8 @@ class LabCluster:
                 f"node.advertise_host={host}",
                 f"relay.port_base={base}",
             )
+        for name, own_settings in self._extra_edges.items():
+            node_settings[name] += own_settings
         options = ClusterOptions(
             origins=origins,
             edges=edges,

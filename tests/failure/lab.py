@@ -78,13 +78,19 @@ class News:
 class Lab:
     """Runs everything for the length of an ``async with`` block; entering waits until all play."""
 
-    def __init__(self, profile: Profile, settings: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        settings: tuple[str, ...] = (),
+        extra_edges: tuple[tuple[str, ...], ...] = (),
+    ) -> None:
         self.profile = profile
         self.cluster = LabCluster(
             origins=profile.origins,
             edges=profile.edges,
             workers=profile.workers,
             settings=settings,
+            extra_edges=extra_edges,
         )
         self.streams = [f"live/s{n}" for n in range(profile.streams)]
         self.news = News()
@@ -128,11 +134,12 @@ class Lab:
             )
         )
         await until_true(self._all_published, STEADY_S, "not all streams are published")
+        edges = [node.info.rtmp for node in cluster.edges.values()]
         self.viewers = await stack.enter_async_context(
             lab_child(
                 "tests.support.lab_viewers",
                 {
-                    "edges": [node.info.rtmp for node in cluster.edges.values()],
+                    "edges": edges[: self.profile.edges],
                     "streams": self.streams,
                     "count": self.profile.viewers,
                 },

@@ -35,12 +35,14 @@ class Scenario:
     quick: bool = False  # whether it is part of the short run
     observe_s: float = 1.5  # after everybody plays again
     settings: tuple[str, ...] = ()
+    extra_edges: tuple[tuple[str, ...], ...] = ()
+    """Settings of edges besides those that have viewers."""
     errors: tuple[str, ...] = ()  # what nodes log as an error because of the fault, and should
 
 
 async def run_scenario(scenario: Scenario, profile: Profile) -> Row:
     """Run a scenario in a lab of its own; return its row, problems included."""
-    async with Lab(profile, scenario.settings) as lab:
+    async with Lab(profile, scenario.settings, scenario.extra_edges) as lab:
         return await run_in(lab, scenario)
 
 

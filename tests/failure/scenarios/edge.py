@@ -145,8 +145,7 @@ SCENARIOS = (
         name="edge-worker-killed",
         title="Edge worker: kill -9",
         act=worker_killed,
-        # Killed just before a keyframe, what was on the way belongs to a GOP that is kept no more.
-        limits=_limits(lost=True),
+        limits=_limits(),
         quick=True,
     ),
     Scenario(

@@ -28,6 +28,11 @@ def trouble(
     return act
 
 
+def _cut_and_hold(proxy: ChaosProxy) -> None:
+    proxy.cut()
+    proxy.freeze()  # who connects anew has to wait
+
+
 def _limits(gap_ms: float, *, lost: bool = False) -> Limits:
     return Limits(new_session=False, gap_ms=gap_ms, lost=lost)
 
@@ -37,9 +42,14 @@ SCENARIOS = (
         name="network-cut",
         title="Relays reset, the way is free again at once",
         act=trouble(ChaosProxy.cut, 1.0),
-        # Cut just before a keyframe, what was on the way is of a GOP that origins keep no more.
-        limits=_limits(1000, lost=True),
+        limits=_limits(1000),
         quick=True,
+    ),
+    Scenario(
+        name="network-cut-1s",
+        title="Relays reset, the way is free again after 1 s",
+        act=trouble(_cut_and_hold, 1.0),
+        limits=_limits(1000 + 1000),
     ),
     Scenario(
         name="network-frozen-2s",

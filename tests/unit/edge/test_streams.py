@@ -9,6 +9,7 @@ from common.ids import StreamKey
 from common.stream.viewer import ViewerKind
 from edge.pull import PullState
 from tests.support.edge_worker import Edge, ends_with, order, streaming, with_edge
+from tests.support.logged import logged
 from tests.support.spine import STREAM, make_headers, turns
 from tests.support.wait import until
 
@@ -163,6 +164,24 @@ async def test_hops_are_limited_and_those_of_this_node_added(edge: Edge) -> None
     await edge.streams.acquire(order(kind=ViewerKind.RELAY, hops=too_far[1:]))
     assert source.orders[0].hello is not None
     assert source.orders[0].hello.hops == (*too_far[1:], edge.context.node)
+
+
+async def test_stream_is_not_relayed_back_to_where_it_comes_from(
+    edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = await edge.source()
+    source.send("a", 1)
+    route = await edge.claim(source)
+    back = edge.context.node, route.claim.node
+    loop = order(kind=ViewerKind.RELAY, hops=("edge-9", route.claim.node))
+    with pytest.raises(RelayError, match="relay_loop"):
+        await edge.streams.acquire(loop)
+    assert f'hops="{" -> ".join(("edge-9", route.claim.node, *back))}"' in logged(caplog)
+    await edge.watch()
+    assert edge.streams.find(loop) is None, "nor is a pull joined that runs for others"
+    with pytest.raises(RelayError, match="relay_loop"):
+        await edge.streams.acquire(loop)
+    await edge.streams.acquire(order(kind=ViewerKind.RELAY, hops=("edge-9",)))
 
 
 async def test_bytes_are_counted_while_relays_run_and_never_go_back(edge: Edge) -> None:
