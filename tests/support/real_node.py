@@ -45,23 +45,38 @@ class RealNode:
 
     async def readiness(self) -> tuple[int, str]:
         """Ask whether new clients may be sent here."""
-        async with (
-            aiohttp.ClientSession() as http,
-            http.get(f"http://{self.info.admin}/readyz") as answer,
-        ):
-            return answer.status, await answer.text()
+        return await self._get("/readyz")
+
+    async def metrics(self) -> str:
+        """Return the metrics page."""
+        return (await self._get("/metrics"))[1]
 
     async def workers(self) -> list[dict[str, object]]:
         """Return the workers as the status page shows them."""
         async with aiohttp.ClientSession() as http:
             return list((await fetch_status(http, self.info.admin))["workers"])
 
+    async def _get(self, path: str) -> tuple[int, str]:
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(f"http://{self.info.admin}{path}") as answer,
+        ):
+            return answer.status, await answer.text()
+
 
 @asynccontextmanager
 async def running_node(
-    role: NodeRole, name: str, redis_url: str, *settings: str, config: Path | None = None
+    role: NodeRole,
+    name: str,
+    redis_url: str,
+    *settings: str,
+    config: Path | None = None,
+    max_files: int = 0,
 ) -> AsyncIterator[RealNode]:
-    """Run ``headwater origin`` or ``edge`` with ``settings`` ("path=value") on free ports."""
+    """Run ``headwater origin`` or ``edge`` with ``settings`` ("path=value") on free ports.
+
+    ``max_files`` is how many files it may have open; 0: as many as we may.
+    """
     log: list[str] = []
     process = NodeProcess(role, name, log.append)
     with tempfile.TemporaryDirectory(prefix="hw-") as folder:
@@ -74,17 +89,21 @@ async def running_node(
             f"node.runtime_dir={runtime_dir}",
         ]
         overrides = [part for each in (*fixed, *settings) for part in ("--set", each)]
+        limited = ["sh", "-c", f'ulimit -n {max_files}; exec "$@"', "sh"] if max_files else []
         config_file = ["--config", str(config)] if config is not None else []
 
         def command(ready_fd: int) -> list[str]:
-            return module_command(
-                "common.cli",
-                role.value,
-                *("--node-id", name, "--listen", f"{HOST}:0", "--admin", f"{HOST}:0"),
-                *("--ready-fd", str(ready_fd)),
-                *config_file,
-                *overrides,
-            )
+            return [
+                *limited,
+                *module_command(
+                    "common.cli",
+                    role.value,
+                    *("--node-id", name, "--listen", f"{HOST}:0", "--admin", f"{HOST}:0"),
+                    *("--ready-fd", str(ready_fd)),
+                    *config_file,
+                    *overrides,
+                ),
+            ]
 
         environment = module_environment(HEADWATER_REDIS__URL=redis_url)
         try:
