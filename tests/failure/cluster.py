@@ -2,6 +2,8 @@
 
     encoders ─▶ proxy ─▶ origin ◀─ proxy ◀─ edges          every node ─▶ proxy ─▶ Redis
 
+With ``lossy``, proxies reach origins across a router that can lose packets (`LossyWay`).
+
 An origin advertises an address of the loopback network that is nobody's but its proxies': edges
 take the relay address out of the route as it stands there, so the proxies see all relays and the
 nodes run as they do anywhere.
@@ -19,13 +21,17 @@ from types import TracebackType
 from typing import Any, Final
 
 import aiohttp
+from pydantic import SecretStr
 
+from common.config.model import RedisSettings
 from common.local.admin import fetch_status
 from common.local.cluster import ClusterOptions, LocalCluster, LocalNode
 from common.local.guard import guard
 from common.local.redis_server import HOST, RedisServer
 from tests.support.chaos_proxy import ChaosProxy
+from tests.support.lossy_way import LossyWay
 from tests.support.processes import children, is_alive
+from tests.support.sentinels import SentinelSetup
 from tests.support.wait import until
 
 _PORTS: Final = range(20_000, 30_000)  # below those that the kernel hands out by itself
@@ -47,6 +53,8 @@ class LabCluster:
         workers: int,
         settings: tuple[str, ...] = (),
         extra_edges: tuple[tuple[str, ...], ...] = (),
+        sentinels: bool = False,
+        lossy: bool = False,
     ) -> None:
         self._counts = (origins, edges + len(extra_edges), workers)
         self._extra_edges = {
@@ -54,7 +62,9 @@ class LabCluster:
         }
         self._settings = settings
         self._stack = AsyncExitStack()
-        self.redis = RedisServer()
+        self.sentinels = SentinelSetup() if sentinels else None
+        self.redis = self.sentinels.primary if self.sentinels else RedisServer()
+        self.lossy_way = LossyWay() if lossy else None
         self.redis_proxies: dict[str, ChaosProxy] = {}  # by node
         self.relay_proxies: dict[str, list[ChaosProxy]] = {}  # by origin; one for each worker
         self.publish_proxies: dict[str, ChaosProxy] = {}  # by origin
@@ -95,19 +105,21 @@ class LabCluster:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         origins, edges, workers = self._counts
-        await stack.enter_async_context(self.redis)
-        await stack.enter_async_context(guard(pids=[self.redis.pid], folders=[self.redis.folder]))
+        await self._start_redis(stack)
+        near, far = HOST, HOST
+        if self.lossy_way is not None:
+            await stack.enter_async_context(self.lossy_way)
+            near, far = self.lossy_way.near, self.lossy_way.far
         node_settings: dict[str, tuple[str, ...]] = {}
         for role, count in (("origin", origins), ("edge", edges)):
             for n in range(1, count + 1):
-                proxy = ChaosProxy((HOST, self.redis.port), seed=n)
-                self.redis_proxies[f"{role}-{n}"] = await stack.enter_async_context(proxy)
-                node_settings[f"{role}-{n}"] = (f"redis.url=redis://{HOST}:{proxy.port}/0",)
+                node_settings[f"{role}-{n}"] = await self._way_to_redis(stack, f"{role}-{n}", n)
         for n in range(origins):
             name, host = f"origin-{n + 1}", relay_host(n)
-            base = await self._relay_proxies(stack, name, host, workers)
+            base = await self._relay_proxies(stack, name, host, far, workers)
             node_settings[name] += (
                 f"node.advertise_host={host}",
+                f"relay.listen_host={near}",
                 f"relay.port_base={base}",
             )
         for name, own_settings in self._extra_edges.items():
@@ -130,17 +142,38 @@ class LabCluster:
             to_origin = ChaosProxy((HOST, port), host=relay_host(n), port=port)
             self.publish_proxies[name] = await stack.enter_async_context(to_origin)
 
+    async def _start_redis(self, stack: AsyncExitStack) -> None:
+        await stack.enter_async_context(self.sentinels or self.redis)
+        servers = self.sentinels.servers if self.sentinels else [self.redis]
+        pids, folders = [each.pid for each in servers], [each.folder for each in servers]
+        await stack.enter_async_context(guard(pids=pids, folders=folders))
+
+    async def _way_to_redis(self, stack: AsyncExitStack, node: str, seed: int) -> tuple[str, ...]:
+        """Return the settings with which a node reaches Redis."""
+        if self.sentinels:  # which name the primary's own address: there is no way to break
+            return ("redis.mode=sentinel", f"redis.sentinels={self.sentinels.addresses}")
+        proxy = ChaosProxy((HOST, self.redis.port), seed=seed)
+        self.redis_proxies[node] = await stack.enter_async_context(proxy)
+        return (f"redis.url=redis://{HOST}:{proxy.port}/0",)
+
     async def _relay_proxies(
-        self, stack: AsyncExitStack, name: str, host: str, workers: int
+        self, stack: AsyncExitStack, name: str, host: str, target: str, workers: int
     ) -> int:
         base = _free_ports(workers)
         self.relay_proxies[name] = [
             await stack.enter_async_context(
-                ChaosProxy((HOST, base + slot), host=host, port=base + slot, seed=slot)
+                ChaosProxy((target, base + slot), host=host, port=base + slot, seed=slot)
             )
             for slot in range(workers)
         ]
         return base
+
+    @property
+    def redis_settings(self) -> RedisSettings:
+        """How to reach Redis past the proxies, for what is no node."""
+        if self.sentinels:
+            return self.sentinels.settings(key_prefix=RedisSettings().key_prefix)
+        return RedisSettings(url=SecretStr(self.redis.url))
 
     # Processes
 

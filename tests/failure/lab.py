@@ -9,11 +9,9 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Final
 
-from pydantic import SecretStr
-
 from common.cluster.records import ClusterEvent, EventKind, Route
 from common.cluster.redis_directory import RedisDirectory
-from common.config.model import LeaseSettings, RedisSettings
+from common.config.model import LeaseSettings
 from common.errors import DirectoryUnavailable
 from common.ids import StreamKey
 from tests.failure.cluster import LabCluster, until_true
@@ -83,6 +81,9 @@ class Lab:
         profile: Profile,
         settings: tuple[str, ...] = (),
         extra_edges: tuple[tuple[str, ...], ...] = (),
+        *,
+        sentinels: bool = False,
+        lossy: bool = False,
     ) -> None:
         self.profile = profile
         self.cluster = LabCluster(
@@ -91,6 +92,8 @@ class Lab:
             workers=profile.workers,
             settings=settings,
             extra_edges=extra_edges,
+            sentinels=sentinels,
+            lossy=lossy,
         )
         self.streams = [f"live/s{n}" for n in range(profile.streams)]
         self.news = News()
@@ -118,9 +121,7 @@ class Lab:
     async def _start(self, stack: AsyncExitStack) -> None:
         cluster = self.cluster
         # Straight to Redis, past the proxies: the lab shall know what the table says.
-        self.directory = RedisDirectory(
-            RedisSettings(url=SecretStr(cluster.redis.url)), LeaseSettings()
-        )
+        self.directory = RedisDirectory(cluster.redis_settings, LeaseSettings())
         stack.push_async_callback(self.directory.close)
         following = asyncio.ensure_future(self._follow())
         stack.callback(following.cancel)
@@ -206,6 +207,14 @@ class Lab:
             and route.claim.node.startswith(self.origin_of(stream))
             for stream in self.streams
         )
+
+    async def nodes_known(self) -> bool:
+        """Say whether the table knows each node that runs."""
+        try:
+            known = {record.id for record in await self.directory.nodes()}
+        except DirectoryUnavailable:
+            return False
+        return known == {self.cluster.node(name).info.id for name in self.cluster.alive()}
 
     async def one_publisher_each(self) -> bool:
         """Say whether the origins together have one publisher for each stream."""

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -47,6 +48,15 @@ before → after.
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A scenario that could not be run on this machine."""
+
+    scenario: str
+    title: str
+    reason: str
+
+
 def machine() -> dict[str, Any]:
     """Return what the figures were taken on."""
     return {
@@ -62,7 +72,13 @@ def machine() -> dict[str, Any]:
     }
 
 
-def as_json(rows: Sequence[Row], profile: Profile, facts: dict[str, Any], command: str) -> str:
+def as_json(
+    rows: Sequence[Row],
+    skipped: Sequence[Skipped],
+    profile: Profile,
+    facts: dict[str, Any],
+    command: str,
+) -> str:
     """Return everything that is known."""
     return json.dumps(
         {
@@ -72,12 +88,19 @@ def as_json(rows: Sequence[Row], profile: Profile, facts: dict[str, Any], comman
             "viewers": profile.viewers,
             "machine": facts,
             "rows": [row.as_dict() for row in rows],
+            "skipped": [asdict(each) for each in skipped],
         },
         indent=1,
     )
 
 
-def as_markdown(rows: Sequence[Row], profile: Profile, facts: dict[str, Any], command: str) -> str:
+def as_markdown(
+    rows: Sequence[Row],
+    skipped: Sequence[Skipped],
+    profile: Profile,
+    facts: dict[str, Any],
+    command: str,
+) -> str:
     """Return the table and how it was made."""
     lines = [
         "# Failure lab: results",
@@ -97,6 +120,10 @@ def as_markdown(rows: Sequence[Row], profile: Profile, facts: dict[str, Any], co
     if failed:
         lines += ["## What did not hold", ""]
         lines += [f"* {row.scenario}: {'; '.join(row.problems + row.late)}" for row in failed]
+        lines.append("")
+    if skipped:
+        lines += ["## What this machine cannot run", ""]
+        lines += [f"* {each.title} ({each.scenario}): {each.reason}" for each in skipped]
         lines.append("")
     return "\n".join(lines)
 

@@ -1,7 +1,8 @@
-"""Run the failure lab: ``python -m tests.failure.run [--short] [--write] [SCENARIO ...]``.
+"""Run the failure lab: ``python -m tests.failure.run [--short] [--long] [--write] [SCENARIO ...]``.
 
 Prints a line per scenario as it ends; the exit code says whether all held. With ``--write`` the
-table goes to tests/failure/RESULTS.md and RESULTS.json.
+table goes to tests/failure/RESULTS.md and RESULTS.json. What the machine cannot run is skipped, and
+said so in all of them.
 """
 
 import argparse
@@ -14,10 +15,11 @@ import uvloop
 from common.errors import HeadwaterError
 from tests.failure.catalogue import BY_NAME, SCENARIOS
 from tests.failure.lab import FULL, SHORT, Profile
-from tests.failure.report import as_json, as_markdown, cells, machine
+from tests.failure.report import Skipped, as_json, as_markdown, cells, machine
 from tests.failure.row import Row
 from tests.failure.scenario import Scenario, run_scenario
 from tests.support.lab_child import LabChildError
+from tests.support.lossy_way import CannotBeHad
 
 _FOLDER = Path(__file__).parent
 
@@ -27,6 +29,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("scenarios", nargs="*", choices=[*BY_NAME, []], metavar="SCENARIO")
     parser.add_argument("--short", action="store_true", help="fewer streams and viewers")
     parser.add_argument("--quick", action="store_true", help="the quickest scenarios only")
+    parser.add_argument("--long", action="store_true", help="those that take minutes, too")
     parser.add_argument("--write", action="store_true", help="write RESULTS.md and RESULTS.json")
     parser.add_argument("--list", action="store_true", help="say what there is")
     return parser.parse_args(arguments)
@@ -36,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for; return the exit code."""
     asked = _parse(arguments)
     chosen = [BY_NAME[name] for name in asked.scenarios] or [
-        each for each in SCENARIOS if each.quick or not asked.quick
+        each
+        for each in SCENARIOS
+        if (each.quick or not asked.quick) and (asked.long or not each.long)
     ]
     if asked.list:
         for scenario in chosen:
@@ -44,25 +49,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     profile = SHORT if asked.short else FULL
     facts = machine()
-    rows: list[Row] = []
-    crashed = False
-    for scenario in chosen:
-        row = _run(scenario, profile)
-        crashed |= row is None
-        if row is not None:
-            rows.append(row)
+    outcomes = [_run(scenario, profile) for scenario in chosen]
+    rows = [each for each in outcomes if isinstance(each, Row)]
+    skipped = [each for each in outcomes if isinstance(each, Skipped)]
     if asked.write and not asked.scenarios:  # a part is not the table
         command = "make failure-lab"
-        results = as_markdown(rows, profile, facts, command)
-        _FOLDER.joinpath("RESULTS.md").write_text(results)
-        _FOLDER.joinpath("RESULTS.json").write_text(as_json(rows, profile, facts, command) + "\n")
-    return int(crashed or any(row.problems or row.late for row in rows))
+        table = rows, skipped, profile, facts, command
+        _FOLDER.joinpath("RESULTS.md").write_text(as_markdown(*table))
+        _FOLDER.joinpath("RESULTS.json").write_text(as_json(*table) + "\n")
+    return int(None in outcomes or any(row.problems or row.late for row in rows))
 
 
-def _run(scenario: Scenario, profile: Profile) -> Row | None:
+def _run(scenario: Scenario, profile: Profile) -> Row | Skipped | None:
+    """Run a scenario and say how it went; None when it broke."""
     _say(f"{scenario.name}: ")
     try:
         row = uvloop.run(run_scenario(scenario, profile))
+    except CannotBeHad as error:
+        _say(f"skipped: {error}\n")
+        return Skipped(scenario.name, scenario.title, str(error))
     except (HeadwaterError, LabChildError, TimeoutError, OSError) as error:
         _say(f"could not be run: {type(error).__name__}: {error}\n")
         return None

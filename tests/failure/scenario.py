@@ -37,12 +37,24 @@ class Scenario:
     settings: tuple[str, ...] = ()
     extra_edges: tuple[tuple[str, ...], ...] = ()
     """Settings of edges besides those that have viewers."""
+    sentinels: bool = False  # whether Redis has a replica, and sentinels to promote it
+    lossy: bool = False  # whether packets can be lost between origins and edges
+    long: bool = False  # takes minutes: run when asked for
     errors: tuple[str, ...] = ()  # what nodes log as an error because of the fault, and should
 
 
 async def run_scenario(scenario: Scenario, profile: Profile) -> Row:
-    """Run a scenario in a lab of its own; return its row, problems included."""
-    async with Lab(profile, scenario.settings, scenario.extra_edges) as lab:
+    """Run a scenario in a lab of its own; return its row, problems included.
+
+    Raises `CannotBeHad` where the machine has not got what the scenario needs.
+    """
+    async with Lab(
+        profile,
+        scenario.settings,
+        scenario.extra_edges,
+        sentinels=scenario.sentinels,
+        lossy=scenario.lossy,
+    ) as lab:
         return await run_in(lab, scenario)
 
 

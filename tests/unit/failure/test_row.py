@@ -1,83 +1,10 @@
 """A row says what was seen, and what should not have been."""
 
-from typing import Any
-
 import pytest
 
-from tests.failure.lab import Fault, News, Usage
 from tests.failure.report import cells, table
-from tests.failure.row import Limits, Observed, Row, make_row
-
-MIB = 1 << 20
-STREAM = "live/s0"
-
-
-def viewer(**changes: Any) -> dict[str, Any]:
-    return {
-        "stream": STREAM,
-        "home": 0,
-        "can_reconnect": True,
-        "disconnects": [],
-        "disconnected_at": [],
-        "moved_at": [],
-        "messages": 100,
-        "gap_ms": 80.0,
-        "gap_began_at": 99.9,
-        # One session before the fault at 100, one after it.
-        "keyframes": [(1, 99.5, 99.51), (2, 100.05, 100.07)],
-        "lost": 0,
-        "repeated": 0,
-        "back_ms": 0,
-        "stale": 0,
-        "wrong_headers": 0,
-        **changes,
-    }
-
-
-def observed(
-    *viewers: dict[str, Any],
-    grown_mib: int = 0,
-    opened: int = 0,
-    overlap_s: float = -0.1,
-    **fault: Any,
-) -> Observed:
-    accepted = {"news": "accepted", "stream": STREAM, "origin": 1, "at": 100.04, "session": 2}
-    return Observed(
-        fault=Fault(at=100.0, streams=frozenset({STREAM}), **fault),
-        report={
-            "viewers": list(viewers),
-            "sessions": [
-                {
-                    "stream": STREAM,
-                    "edge": 1,
-                    "session": 2,
-                    "first_at": 100.08,
-                    "last_sent_at": 103.0,
-                },
-                {
-                    "stream": STREAM,
-                    "edge": 0,
-                    "session": 2,
-                    "first_at": 100.07,
-                    "last_sent_at": 103.0,
-                },
-                {
-                    "stream": STREAM,
-                    "edge": 0,
-                    "session": 1,
-                    "first_at": 90.0,
-                    "last_sent_at": 100.07 + overlap_s,
-                },
-            ],
-        },
-        news=News([accepted | {"at": 90.0, "session": 1, "origin": 0}, accepted]),
-        before=Usage({1: 50 * MIB, 2: 50 * MIB}, {1: 20, 2: 20}),
-        after=Usage({1: (60 + grown_mib) * MIB, 3: 90 * MIB}, {1: 22 + opened, 3: 20}),
-    )
-
-
-def row_of(seen: Observed, limits: Limits | None = None) -> Row:
-    return make_row("name", "Title", seen, limits or Limits())
+from tests.failure.row import Limits, Observed
+from tests.support.lab_rows import STREAM, observed, row_of, viewer
 
 
 def test_the_figures_of_a_good_run() -> None:
