@@ -8,6 +8,7 @@ from common.clock import SystemClock
 from common.cluster.directory import Directory
 from common.cluster.records import Route
 from common.cluster.redis_directory import RedisDirectory
+from common.config.address import join_address
 from common.metrics import STANDBY_PUBLISHERS
 from common.net.drain import Farewell
 from common.net.meters import Meters
@@ -63,7 +64,7 @@ class OriginApp:
         context = self._context
         # The relay port first: an accepted publisher needs its address for the route.
         port = await self._listen_for_relays()
-        self._role.relay_address = f"{context.advertise_host}:{port}"
+        self._role.relay_address = join_address(context.advertise_host, port)
         self._leases.start()
         self._standbys.start()
         await self._server.listen_tcp(context.rtmp_host, context.rtmp_port, shared=True)

@@ -12,6 +12,7 @@ import typer
 
 from common.cli.options import (
     ConfigFile,
+    Question,
     RedisOption,
     SetOption,
     exit_codes,
@@ -161,6 +162,27 @@ def streams(
 
 
 @app.command()
+def healthcheck(
+    question: Annotated[
+        Question, typer.Argument(help="What to ask; each has its own path on the admin port.")
+    ] = Question.READY,
+    config: ConfigFile = None,
+    admin: AdminOption = None,
+    set_: SetOption = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="For the answer.")
+    ] = 3.0,
+) -> None:
+    """Ask the node on this machine how it is; exit code 0 for yes, 1 for no."""
+    with exit_codes():
+        from common.cli.healthcheck import ask
+
+        flags: dict[tuple[str, str], object] = {("--admin", "admin.listen"): admin}
+        settings = load_for_command(config, set_, flags).settings
+        print(ask(question, settings.admin.listen, timeout))
+
+
+@app.command()
 def up(
     origins: OriginsOption = 2,
     edges: EdgesOption = 2,
@@ -218,6 +240,21 @@ def demo(
         cluster = ClusterOptions(origins=origins, edges=edges, workers=workers, redis=redis)
         options = DemoOptions(cluster=cluster, duration_s=duration)
         raise typer.Exit(uvloop.run(run_demo(options)))
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],  # the bench has a help of its own
+    }
+)
+def bench(context: typer.Context) -> None:
+    """Measure Headwater beside other servers (needs headwater[bench])."""
+    with exit_codes():
+        from common.cli.bench import run_bench
+
+        run_bench(context.args)
 
 
 @app.command()

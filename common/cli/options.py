@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
 
 RUNTIME_FAILURE: Final = 1
 USAGE_ERROR: Final = 2
+
+
+class Question(StrEnum):
+    """What `headwater healthcheck` can ask a node."""
+
+    LIVE = "live"
+    READY = "ready"
+    STARTED = "started"
+
 
 ConfigFile = Annotated[
     Path | None,

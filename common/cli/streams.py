@@ -78,9 +78,9 @@ def table(rows: Sequence[StreamRow]) -> Table:
     for row in rows:
         shown.add_row(
             _cell(row.stream, " ".join(row.codecs)),
-            _cell(row.origin, str(row.epoch)),
+            _cell(_placed(row.origin, row.zone), str(row.epoch)),
             _cell(row.publisher, row.encoder, *standbys(row.standbys)),
-            _cell(*row.edges),
+            _cell(*map(_placed, row.edges, row.edge_zones)),
             str(row.viewers),
             bitrate(row.bitrate_bps),
             duration(row.age_s),
@@ -91,6 +91,10 @@ def table(rows: Sequence[StreamRow]) -> Table:
 def _cell(*lines: str) -> Text:
     # Peers choose names and encoders: neither rich's markup nor terminal codes may come through.
     return Text("\n".join(clean(line) for line in lines))
+
+
+def _placed(node: str, zone: str) -> str:
+    return f"{node} @{zone}" if zone else node
 
 
 def standbys(count: int) -> list[str]:

@@ -28,6 +28,7 @@ class Setting:
     meaning: str
     allowed: str  # in words: "an integer from 1 to 65535"
     is_text: bool  # its value is taken as written, never read as YAML
+    is_switch: bool  # true or false
     is_optional: bool  # may be null; empty text means null
     is_secret: bool
 
@@ -93,6 +94,7 @@ def _setting(
         meaning=" ".join(part["description"].split()),
         allowed=f"{allowed}, or nothing" if optional else allowed,
         is_text=solid["type"] == "string",
+        is_switch=solid["type"] == "boolean",
         is_optional=optional,
         is_secret=isinstance(default, SecretStr),
     )

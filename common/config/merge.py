@@ -38,8 +38,12 @@ def merge(
 ) -> tuple[LoadedSettings | None, list[str]]:
     """Return the settings, later assignments winning, or None and a line for each problem."""
     in_force = {each.setting.path: each for each in assignments}
-    # A truth value would pass for the integer 1; no setting is one.
-    problems = [_bad_value(each) for each in in_force.values() if isinstance(each.value, bool)]
+    # A truth value would pass for the integer 1, and 1 for a truth value.
+    problems = [
+        _bad_value(each)
+        for each in in_force.values()
+        if isinstance(each.value, bool) is not each.setting.is_switch
+    ]
     try:
         settings = Settings.model_validate(_tree(in_force.values()))
     except ValidationError as error:

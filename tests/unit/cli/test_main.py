@@ -105,3 +105,9 @@ def test_a_local_cluster_is_not_begun_with_a_bad_redis_url(command: str) -> None
     result = headwater(command, "--redis", "http://h")
     assert result.exit_code == 2
     assert "--redis: redis.url = ***: must begin with" in result.stderr
+
+
+def test_a_healthcheck_without_a_node_fails_and_says_why() -> None:
+    result = headwater("healthcheck", "live", "--admin", "127.0.0.1:1")
+    assert result.exit_code == 1
+    assert "no answer from 127.0.0.1:1" in result.stderr

@@ -27,9 +27,14 @@ def route(stream: StreamKey, codecs: tuple[str, ...] = ()) -> Route:
     return Route(claim=claim, epoch=7)
 
 
-def node(name: str, role: NodeRole) -> NodeRecord:
+def node(name: str, role: NodeRole, zone: str = "") -> NodeRecord:
     return NodeRecord(
-        id=NodeId(name), role=role, state=NodeState.SERVING, rtmp=f"{name}:1935", admin=f"{name}:1"
+        id=NodeId(name),
+        role=role,
+        state=NodeState.SERVING,
+        rtmp=f"{name}:1935",
+        admin=f"{name}:1",
+        zone=zone,
     )
 
 
@@ -40,8 +45,8 @@ def load(name: str, **streams: StreamLoad) -> NodeLoad:
 
 
 NODES = [
-    node("origin-1", NodeRole.ORIGIN),
-    node("edge-2", NodeRole.EDGE),
+    node("origin-1", NodeRole.ORIGIN, zone="eu-1a"),
+    node("edge-2", NodeRole.EDGE, zone="eu-1b"),
     node("edge-1", NodeRole.EDGE),
 ]
 
@@ -59,6 +64,7 @@ def test_a_row_joins_the_route_with_what_each_node_does_for_it() -> None:
     assert row.as_dict() == {
         "stream": "live/a",
         "origin": "origin-1",
+        "zone": "eu-1a",
         "address": "10.0.0.1:20000",
         "publisher": "10.9.9.9:5000",
         "encoder": "obs",
@@ -66,6 +72,7 @@ def test_a_row_joins_the_route_with_what_each_node_does_for_it() -> None:
         "age_s": 60.0,
         "standbys": 2,
         "edges": ("edge-1", "edge-2"),
+        "edge_zones": ("", "eu-1b"),
         "viewers": 15,  # relays that the origin serves are no viewers
         "bitrate_bps": 2_500_000,
         "codecs": ("avc1", "mp4a"),

@@ -17,6 +17,7 @@ from common.ids import NodeId, OwnerId, StreamKey
 ROW = StreamRow(
     stream=StreamKey("live/a[red]b"),
     origin=NodeId("origin-1"),
+    zone="eu-1a",
     address="10.0.0.1:20000",
     publisher="10.9.9.9:5000",
     encoder="evil\x1b[2J",
@@ -24,6 +25,7 @@ ROW = StreamRow(
     age_s=65.0,
     standbys=2,
     edges=(NodeId("edge-1"), NodeId("edge-2")),
+    edge_zones=("", "eu-1b"),
     viewers=15,
     bitrate_bps=2_500_000,
     codecs=("avc1", "mp4a"),
@@ -50,6 +52,9 @@ def test_the_table_shows_a_row_without_letting_markup_or_terminal_codes_through(
     for part in ("origin-1", "10.9.9.9:5000", "avc1 mp4a", "edge-2", "15", "2.5 Mbit/s", "1m05s"):
         assert part in text
     assert "+2 on standby" in text
+    assert "origin-1 @eu-1a" in text
+    assert "edge-2 @eu-1b" in text
+    assert "edge-1 @" not in text
     assert "1 live" in text
 
 

@@ -206,3 +206,24 @@ def test_problems_never_show_secrets(write_file: WriteFile) -> None:
 
 def test_yaml_comes_out_in_the_order_given() -> None:
     assert to_yaml({"b": [1], "a": None}) == "b:\n- 1\na: null\n"
+
+
+@pytest.mark.parametrize(("text", "value"), [("false", False), ("yes", True)])
+def test_a_switch_is_on_or_off(text: str, value: bool) -> None:
+    settings = load_settings(file=None, environ={"HEADWATER_RTMP__PROXY_REQUIRED": text})
+    assert settings.rtmp.proxy_required is value
+
+
+@pytest.mark.parametrize("text", ["1", "maybe", "", "[true]"])
+def test_what_is_neither_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="must be true or false"):
+        load_settings(file=None, environ={"HEADWATER_RTMP__PROXY_REQUIRED": text})
+
+
+def test_networks_may_be_of_ipv6_and_must_be_networks() -> None:
+    text = "[fd00::/8, 10.0.0.0/8, '::1']"
+    settings = load_settings(file=None, environ={"HEADWATER_RTMP__PROXY_TRUSTED": text})
+    assert settings.rtmp.proxy_trusted == ["fd00::/8", "10.0.0.0/8", "::1"]
+    for bad in ("[10.0.0.1/8]", "[here]", "[10.0.0.0/33]"):
+        with pytest.raises(ConfigError, match="must be an IP address or a network"):
+            load_settings(file=None, environ={"HEADWATER_RTMP__PROXY_TRUSTED": bad})

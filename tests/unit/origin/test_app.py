@@ -74,3 +74,14 @@ async def test_at_a_start_a_port_in_use_is_an_error() -> None:
         pytest.raises(OSError, match="in use"),
     ):
         await relay_port(0, base)
+
+
+async def test_a_relay_address_of_ipv6_has_brackets() -> None:
+    app = OriginApp(
+        replace(context(0, 0), advertise_host="2001:db8::7"), MemoryDirectory(SystemClock())
+    )
+    try:
+        await app.start()
+        assert app._role.relay_address.startswith("[2001:db8::7]:")
+    finally:
+        await app.stop()
