@@ -4,6 +4,7 @@ import pytest
 
 from common.rtmp.message import Message, MessageType
 from tests.support.lab_media import Shape, Tag, header_variant, headers, message, read_tag, schedule
+from tests.support.lab_rows import STREAM, observed, row_of, viewer
 from tests.support.lab_viewers import Checker, Deliveries
 
 VIDEO, AUDIO = MessageType.VIDEO, MessageType.AUDIO
@@ -97,3 +98,14 @@ def test_two_sessions_that_both_reach_viewers_are_told() -> None:
         (each["session"], each["first_at"], each["last_sent_at"]) for each in deliveries.report()
     ]
     assert told == [(1, 10.5, 12.0), (2, 11.5, 11.0)]
+
+
+def test_two_owners_at_once_are_a_problem_of_the_row() -> None:
+    deliveries = Deliveries()
+    for n in range(40):  # from 99 s on, each second publisher at another edge
+        at = 99.0 + n / 10
+        deliveries.note(STREAM, n % 2, Tag(1 + n % 2, n, 0, at), at + 0.01)
+    seen = observed(viewer())
+    seen.report["sessions"] = deliveries.report()
+    (problem,) = row_of(seen).problems
+    assert problem.startswith("two owners for ")
