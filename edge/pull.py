@@ -217,6 +217,10 @@ class Pull:
                 self._sibling_silent(target.slot)
                 if not self.running:
                     deadline = now + edge.hold_s  # nobody has looked for the stream yet
+            if self.running and not self._locator.directory_ok:
+                # Nobody can tell where the stream is now, or that it is over: grace begins when
+                # the table is back.
+                deadline = now + edge.grace_s
             left = deadline - now
             if left <= 0 or (target.slot is not None and self._is_final(outcome)):
                 self._give_up()

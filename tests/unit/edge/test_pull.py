@@ -307,3 +307,23 @@ async def test_nobody_else_is_asked_for_a_stream_while_the_table_answers(edge: E
     await until(lambda: len(source.orders) > asked + 3)
     assert not elsewhere.orders
     assert recorder.frames[-1] == "a-4"
+
+
+async def test_viewers_of_a_stream_that_is_nowhere_to_be_found_stay_until_the_table_is_back(
+    edge: Edge,
+) -> None:
+    source, recorder = await streaming(edge)
+    edge.table.go_down()
+    await source.kill()
+    await asyncio.sleep(2 * edge.settings.edge.grace_s)  # shall not be over
+    assert not recorder.ended
+    edge.table.come_back()
+    source = await edge.source()
+    source.send("b", 5)
+    await edge.claim(source)
+    await until(ends_with(recorder, "b-4"))
+    edge.table.go_down()
+    source.end()
+    edge.table.flush()
+    edge.table.come_back()
+    await until(lambda: recorder.ended == ["stream_over"])
