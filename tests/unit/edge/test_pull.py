@@ -309,6 +309,7 @@ async def test_nobody_else_is_asked_for_a_stream_while_the_table_answers(edge: E
     assert recorder.frames[-1] == "a-4"
 
 
+@with_edge(grace_s=0.1)
 async def test_viewers_of_a_stream_that_is_nowhere_to_be_found_stay_until_the_table_is_back(
     edge: Edge,
 ) -> None:
