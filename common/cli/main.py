@@ -6,6 +6,9 @@ also ends with the codes of `common.supervisor.exit_codes`.
 Commands import what they need when they run, so that `headwater --help` answers at once.
 """
 
+import os
+import signal
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -252,4 +255,8 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line; never returns."""
+    if os.getpid() == 1:
+        # The kernel spares pid 1 all signals without a handler, and a node has its own only once it
+        # runs: a container that is stopped while it starts would sit out its grace period.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     app()
