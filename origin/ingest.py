@@ -64,6 +64,11 @@ class PublishSession:
         """What the session wants to own, with the codecs that are known by now."""
         return replace(self._claim, codecs=self.codecs())
 
+    @property
+    def stands_by(self) -> bool:
+        """Whether it waits for its stream."""
+        return self._warm is not None
+
     def media(self, message: Message) -> None:
         """Feed the stream; after a sleep of the worker, only when its leases are confirmed."""
         if self._feed is None:

@@ -251,7 +251,7 @@ class Standbys:
         except StreamTaken as error:
             _log.info("standby stays", stream=claim.stream, holder=error.holder)
             return
-        if standby not in queue.waiting:  # gone while we claimed
+        if standby not in queue.waiting or self._closed:  # gone, or going, while we claimed
             self._leases.release(lease)
             queue.vacant = True
             return

@@ -96,7 +96,7 @@ class RtmpConnection(asyncio.Protocol):
 
     @property
     def kind(self) -> str:
-        """What the client is: publisher, player, relay, sibling or client."""
+        """What the client is: publisher, standby, player, relay, sibling or client."""
         return self._session.kind
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -19,6 +19,7 @@ from common.net.registry import Client, Registry
 REASON: Final = "draining"
 
 PUBLISHERS: Final = frozenset({"publisher"})
+STANDBYS: Final = frozenset({"standby"})
 VIEWERS: Final = frozenset({"player", "relay"})
 SIBLINGS: Final = frozenset({"sibling"})
 
@@ -46,9 +47,11 @@ class Farewell:
         """Send publishers elsewhere; return when the last one has gone, or the time is over.
 
         Nobody begins to publish any more. Relays are left alone: they end with their streams.
+        Standbys go first: nobody misses them here, and at another origin they are in time to
+        take over from the publishers that follow.
         """
         self._registry.draining = True
-        await self._unless_gone(PUBLISHERS, self._part_with_publishers())
+        await self._unless_gone(PUBLISHERS | STANDBYS, self._part_with_publishers())
 
     async def viewers(self) -> None:
         """Send viewers elsewhere; return when the last one has gone, or the time is over.
@@ -61,11 +64,15 @@ class Farewell:
         settings = self._settings
         after_s = min(settings.publishers_after_s, self._timeout_s / 3)
         latest_s = self._timeout_s * _LATEST_PUBLISHER
-        asked = await self._ask(PUBLISHERS, latest_s=after_s)
+        asked = await self._ask(STANDBYS, latest_s=after_s / 2)
+        waiting = [each for each in self._registry.of_kinds(STANDBYS) if each not in asked]
+        await self._one_by_one(waiting, _close, latest_s=after_s / 2)
+        asked |= await self._ask(PUBLISHERS, latest_s=after_s)
         await self._sleep_until(after_s)
         others = [each for each in self._registry.of_kinds(PUBLISHERS) if each not in asked]
         await self._one_by_one(others, self._end_at_keyframe, latest_s=latest_s)
         await self._sleep_until(min(settings.asked_s, latest_s))
+        await self._one_by_one(self._registry.of_kinds(STANDBYS), _close, latest_s=latest_s)
         still_here = [each for each in self._registry.of_kinds(PUBLISHERS) if each in asked]
         await self._one_by_one(still_here, self._end_at_keyframe, latest_s=latest_s)
 
@@ -89,7 +96,8 @@ class Farewell:
 
         present = self._registry.of_kinds(kinds)
         await self._one_by_one(present, ask, latest_s=latest_s)
-        _log.info("clients leave", clients=len(present), asked_to_reconnect=len(asked))
+        if present:
+            _log.info("clients leave", clients=len(present), asked_to_reconnect=len(asked))
         return asked
 
     def _end_at_keyframe(self, publisher: Client) -> bool:
@@ -134,6 +142,6 @@ class Farewell:
         return monotonic() - self._began_at
 
 
-def _close(viewer: Client) -> bool:
-    viewer.close(REASON)  # no notice that the stream is over: players would not come back
+def _close(client: Client) -> bool:
+    client.close(REASON)  # no error, and no notice that a stream is over: who gets one stays away
     return True

@@ -27,6 +27,11 @@ class LastGop:
         self._reason = reason
         self._audio_in_a_row = 0
 
+    @property
+    def stands_by(self) -> bool:
+        """Whether it waits for its stream."""
+        return self._publishing.stands_by
+
     def media(self, message: Message) -> None:
         """Pass media on, unless it begins what is not to come here any more."""
         if message.type_id == MessageType.AUDIO:

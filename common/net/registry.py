@@ -26,7 +26,7 @@ class Client(Protocol):
 
     @property
     def kind(self) -> str:
-        """What it is: publisher, player, relay, sibling or client."""
+        """What it is: publisher, standby, player, relay, sibling or client."""
         ...
 
     def ask_to_reconnect(self, address: str) -> bool:

@@ -35,6 +35,11 @@ class Encoder(Protocol):
 class Publishing(Protocol):
     """One publish session, as the connection sees it."""
 
+    @property
+    def stands_by(self) -> bool:
+        """Whether it waits for its stream, and nobody is served what it sends."""
+        ...
+
     def media(self, message: Message) -> None:
         """Take the next media message."""
         ...

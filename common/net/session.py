@@ -66,9 +66,9 @@ class Session:
 
     @property
     def kind(self) -> str:
-        """What the client is: publisher, player, relay, sibling or client."""
+        """What the client is: publisher, standby, player, relay, sibling or client."""
         if self._publishing is not None:
-            return "publisher"
+            return "standby" if self._publishing.stands_by else "publisher"
         return self._viewer_kind().value if self._playback else "client"
 
     def media(self, message: Message) -> None:

@@ -113,6 +113,50 @@ async def test_standby_of_the_same_origin_goes_on_over_the_same_relay(
             assert set(relays) <= set(nodes.a.app._services.registry.connections)
 
 
+async def test_standby_of_another_origin_goes_on_when_the_holder_drains(
+    redis_settings: RedisSettings,
+) -> None:
+    drain: dict[str, object] = {"publishers_after_s": 0.1, "asked_s": 0.1}
+    async with (
+        running_nodes(redis_settings, publish=STANDBY, lease=LONG_LEASE, drain=drain) as nodes,
+        publishing(nodes.a, "a"),
+        watching(nodes.edge.url()) as watcher,
+        publishing(nodes.b, "b") as second,
+    ):
+        await until_standing_by(nodes.b)
+        await watcher.until_more(20)
+        draining = asyncio.ensure_future(nodes.a.app.drain(20.0))
+        await watcher.until(lambda: names(watcher) == ["a", "b"])
+        await watcher.until_more(20)
+        await draining
+        assert_goes_on_at_a_keyframe(watcher, "b")
+        assert not second.publisher.closed.done()
+
+
+async def test_origin_that_drains_lets_its_standby_go_and_promotes_it_nowhere(
+    redis_settings: RedisSettings,
+) -> None:
+    drain: dict[str, object] = {"publishers_after_s": 2, "asked_s": 2}
+    async with (
+        running_nodes(redis_settings, publish=STANDBY, lease=LONG_LEASE, drain=drain) as nodes,
+        publishing(nodes.a, "a") as first,
+        watching(nodes.edge.url()) as watcher,
+    ):
+        second = await open_publisher(nodes.a.url(), {"capsEx": 0.0})
+        await until_standing_by(nodes.a)
+        await watcher.until_more(20)
+        draining = asyncio.ensure_future(nodes.a.app.drain(20.0))
+        await second.closed
+        second.close()
+        assert not first.publisher.closed.done()
+        async with publishing(nodes.b, "c"):  # as the standby does that comes back
+            await until_standing_by(nodes.b)
+            await draining
+            await watcher.until(lambda: names(watcher) == ["a", "c"])
+            await watcher.until_more(20)
+            assert_goes_on_at_a_keyframe(watcher, "c")
+
+
 async def test_standby_goes_on_when_the_holder_is_killed_long_before_its_lease_ends(
     redis_settings: RedisSettings,
 ) -> None:

@@ -36,6 +36,7 @@ class KeptPublishing:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.stopped: list[str] = []
+        self.stands_by = False
 
     def media(self, message: Message) -> None:
         """Keeps a message."""

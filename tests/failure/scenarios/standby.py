@@ -1,6 +1,8 @@
 """A second publisher of each stream stands by at another origin, and the first is lost."""
 
 import asyncio
+import os
+import signal
 from time import monotonic
 
 from tests.failure.lab import Fault, Lab, other
@@ -38,6 +40,16 @@ async def origin_killed(lab: Lab) -> Fault:
     return Fault(at=await lab.cluster.kill(victim), streams=streams)
 
 
+async def origin_drained(lab: Lab) -> Fault:
+    """Ask the node of the first publishers to end."""
+    victim = lab.busiest_origin()
+    streams = await _stand_by(lab, victim)
+    at = monotonic()
+    os.kill(lab.cluster.node(victim).info.pid, signal.SIGTERM)
+    await lab.cluster.node(victim).process.ended()
+    return Fault(at=at, streams=streams)
+
+
 async def origin_frozen(lab: Lab) -> Fault:
     """Stop the node of the first publishers; let it go on when the others were promoted."""
     victim = lab.busiest_origin()
@@ -62,6 +74,13 @@ SCENARIOS = (
         name="standby-origin-killed",
         title="Origin node: kill -9, others stand by at another origin",
         act=origin_killed,
+        limits=Limits(new_session=False, gap_ms=1000),
+        settings=_SETTINGS,
+    ),
+    Scenario(
+        name="standby-origin-drained",
+        title="Origin node: SIGTERM, others stand by at another origin",
+        act=origin_drained,
         limits=Limits(new_session=False, gap_ms=1000),
         settings=_SETTINGS,
     ),

@@ -139,6 +139,44 @@ async def test_one_that_was_asked_and_stays_is_closed_too(
     await asyncio.wait_for(leaving, 10)
 
 
+async def test_standbys_are_closed_before_all_publishers_and_wait_for_no_keyframe(
+    node: Node, stack: AsyncExitStack
+) -> None:
+    first = await publisher(node, stack)
+    standbys = [await publisher(node, stack) for _ in range(2)]
+    able = await publisher(node, stack, **CAN_RECONNECT)
+    for kept in node.role.publishing[1:]:
+        kept.stands_by = True
+    settings = PATIENT.model_copy(update={"publishers_after_s": 1.0})
+    leaving = asyncio.ensure_future(farewell(node, settings).publishers())
+    for each in standbys:
+        await each.read_to_the_end()
+        assert each.codes[-1] == "NetStream.Publish.Start"  # encoders give up after an error
+        each.writer.close()
+    await able.until_code(RECONNECT)
+    active, *waiting, asked = node.role.publishing
+    assert [kept.stopped for kept in waiting] == [["draining"], ["draining"]]
+    assert active.stopped == asked.stopped == []
+    first.writer.close()
+    await until(lambda: bool(active.stopped))
+    assert not leaving.done()  # one that was asked is waited for like any other
+    able.writer.close()
+    await asyncio.wait_for(leaving, 10)
+
+
+async def test_standby_that_was_asked_and_stays_is_closed_too(
+    node: Node, stack: AsyncExitStack
+) -> None:
+    client = await publisher(node, stack, **CAN_RECONNECT)
+    node.role.publishing[0].stands_by = True
+    settings = AT_ONCE.model_copy(update={"keyframe_wait_s": 0.05})
+    leaving = asyncio.ensure_future(farewell(node, settings).publishers())
+    await client.read_to_the_end()
+    assert RECONNECT in client.codes
+    client.writer.close()
+    await asyncio.wait_for(leaving, 10)
+
+
 async def test_publishers_are_not_all_closed_at_once(node: Node, stack: AsyncExitStack) -> None:
     for _ in range(4):
         await publisher(node, stack)

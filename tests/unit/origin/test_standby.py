@@ -381,6 +381,18 @@ async def test_worker_that_is_going_promotes_nobody_and_takes_nobody_in(
     assert not two.standbys.inherit(STREAM)
 
 
+async def test_worker_that_is_going_gives_back_what_it_was_just_claiming(
+    one: Worker, two: Worker, table: MemoryTable
+) -> None:
+    first, second = await begin(one, "one/0/a"), await begin(two, "two/0/b")
+    with two.directory.held("claim"):
+        first.end()
+        await until(lambda: owner_in(table) == second.claim.owner)
+        two.standbys.stop_promoting()
+    await until(lambda: owner_in(table) is None)
+    assert not second.is_live
+
+
 async def test_standbys_are_counted_with_what_the_worker_does_for_each_stream(
     one: Worker, two: Worker
 ) -> None:
