@@ -17,7 +17,6 @@ import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from time import monotonic
-from types import TracebackType
 from typing import Any, Final
 
 import aiohttp
@@ -32,6 +31,7 @@ from tests.support.chaos_proxy import ChaosProxy
 from tests.support.lossy_way import LossyWay
 from tests.support.processes import children, is_alive
 from tests.support.sentinels import SentinelSetup
+from tests.support.staged import Staged
 from tests.support.wait import until
 
 _PORTS: Final = range(20_000, 30_000)  # below those that the kernel hands out by itself
@@ -42,7 +42,7 @@ def relay_host(index: int) -> str:
     return f"127.0.1.{index + 1}"
 
 
-class LabCluster:
+class LabCluster(Staged):
     """Redis, proxies and nodes, for the length of an ``async with`` block."""
 
     def __init__(
@@ -56,12 +56,12 @@ class LabCluster:
         sentinels: bool = False,
         lossy: bool = False,
     ) -> None:
+        super().__init__()
         self._counts = (origins, edges + len(extra_edges), workers)
         self._extra_edges = {
             f"edge-{edges + n}": own_settings for n, own_settings in enumerate(extra_edges, 1)
         }
         self._settings = settings
-        self._stack = AsyncExitStack()
         self.sentinels = SentinelSetup() if sentinels else None
         self.redis = self.sentinels.primary if self.sentinels else RedisServer()
         self.lossy_way = LossyWay() if lossy else None
@@ -74,20 +74,6 @@ class LabCluster:
         self._paused: set[int] = set()
         self.cluster: LocalCluster
         self.http: aiohttp.ClientSession
-
-    async def __aenter__(self) -> "LabCluster":
-        async with AsyncExitStack() as stack:
-            await self._start(stack)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._stack.aclose()
 
     @property
     def origins(self) -> dict[str, LocalNode]:
@@ -235,6 +221,18 @@ class LabCluster:
         os.kill(pid, signal.SIGSTOP)
         self._paused.add(pid)
         return at
+
+    def part(self, origin: str) -> float:
+        """Let nothing pass between an origin and the edges; return since when."""
+        at = monotonic()
+        for proxy in self.relay_proxies[origin]:
+            proxy.freeze()
+        return at
+
+    def rejoin(self, origin: str) -> None:
+        """Let everything pass again."""
+        for proxy in self.relay_proxies[origin]:
+            proxy.heal_ways()
 
     def resume_all(self) -> None:
         """End all pauses."""

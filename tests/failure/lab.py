@@ -6,7 +6,6 @@ import signal
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from time import monotonic
-from types import TracebackType
 from typing import Any, Final
 
 from common.cluster.records import ClusterEvent, EventKind, Route
@@ -17,6 +16,7 @@ from common.ids import StreamKey
 from tests.failure.cluster import LabCluster, until_true
 from tests.support.lab_child import LabChild, lab_child
 from tests.support.processes import descriptors, rss_bytes
+from tests.support.staged import Staged
 
 STEADY_S: Final = 30.0
 """Whatever was done to it, the cluster must be well again after so long."""
@@ -73,7 +73,7 @@ class News:
         return None
 
 
-class Lab:
+class Lab(Staged):
     """Runs everything for the length of an ``async with`` block; entering waits until all play."""
 
     def __init__(
@@ -85,6 +85,7 @@ class Lab:
         sentinels: bool = False,
         lossy: bool = False,
     ) -> None:
+        super().__init__()
         self.profile = profile
         self.cluster = LabCluster(
             origins=profile.origins,
@@ -101,25 +102,9 @@ class Lab:
         self.publishers: LabChild
         self.viewers: LabChild
         self.directory: RedisDirectory
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> "Lab":
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.cluster)
-            await self._start(stack)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._stack.aclose()
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        cluster = self.cluster
+        cluster = await stack.enter_async_context(self.cluster)
         # Straight to Redis, past the proxies: the lab shall know what the table says.
         self.directory = RedisDirectory(cluster.redis_settings, LeaseSettings())
         stack.push_async_callback(self.directory.close)

@@ -57,6 +57,17 @@ class Skipped:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """A run of the lab."""
+
+    rows: Sequence[Row]
+    skipped: Sequence[Skipped]
+    profile: Profile
+    facts: dict[str, Any]  # what it was run on; see `machine`
+    command: str
+
+
 def machine() -> dict[str, Any]:
     """Return what the figures were taken on."""
     return {
@@ -72,58 +83,47 @@ def machine() -> dict[str, Any]:
     }
 
 
-def as_json(
-    rows: Sequence[Row],
-    skipped: Sequence[Skipped],
-    profile: Profile,
-    facts: dict[str, Any],
-    command: str,
-) -> str:
+def as_json(results: Results) -> str:
     """Return everything that is known."""
     return json.dumps(
         {
-            "command": command,
-            "profile": profile.name,
-            "streams": profile.streams,
-            "viewers": profile.viewers,
-            "machine": facts,
-            "rows": [row.as_dict() for row in rows],
-            "skipped": [asdict(each) for each in skipped],
+            "command": results.command,
+            "profile": results.profile.name,
+            "streams": results.profile.streams,
+            "viewers": results.profile.viewers,
+            "machine": results.facts,
+            "rows": [row.as_dict() for row in results.rows],
+            "skipped": [asdict(each) for each in results.skipped],
         },
         indent=1,
     )
 
 
-def as_markdown(
-    rows: Sequence[Row],
-    skipped: Sequence[Skipped],
-    profile: Profile,
-    facts: dict[str, Any],
-    command: str,
-) -> str:
+def as_markdown(results: Results) -> str:
     """Return the table and how it was made."""
+    profile, facts = results.profile, results.facts
     lines = [
         "# Failure lab: results",
         "",
-        f"`{command}`: {profile.streams} streams, {profile.viewers} viewers,"
+        f"`{results.command}`: {profile.streams} streams, {profile.viewers} viewers,"
         f" {profile.edges} edges, {profile.origins} origins, {profile.workers} workers each.",
         "",
         f"{facts['cores']} cores of {facts['cpu']}, {facts['system']}, Python {facts['python']},"
         f" {facts['redis']}; Headwater {facts['headwater']} at {facts['commit']},"
         f" {facts['taken_at']}, load {facts['load_average']} from others at the start.",
         "",
-        *table(rows),
+        *table(results.rows),
         "",
         _LEGEND,
     ]
-    failed = [row for row in rows if row.problems or row.late]
+    failed = [row for row in results.rows if row.problems or row.late]
     if failed:
         lines += ["## What did not hold", ""]
         lines += [f"* {row.scenario}: {'; '.join(row.problems + row.late)}" for row in failed]
         lines.append("")
-    if skipped:
+    if results.skipped:
         lines += ["## What this machine cannot run", ""]
-        lines += [f"* {each.title} ({each.scenario}): {each.reason}" for each in skipped]
+        lines += [f"* {each.title} ({each.scenario}): {each.reason}" for each in results.skipped]
         lines.append("")
     return "\n".join(lines)
 

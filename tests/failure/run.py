@@ -15,7 +15,7 @@ import uvloop
 from common.errors import HeadwaterError
 from tests.failure.catalogue import BY_NAME, SCENARIOS
 from tests.failure.lab import FULL, SHORT, Profile
-from tests.failure.report import Skipped, as_json, as_markdown, cells, machine
+from tests.failure.report import Results, Skipped, as_json, as_markdown, cells, machine
 from tests.failure.row import Row
 from tests.failure.scenario import Scenario, run_scenario
 from tests.support.lab_child import LabChildError
@@ -53,10 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = [each for each in outcomes if isinstance(each, Row)]
     skipped = [each for each in outcomes if isinstance(each, Skipped)]
     if asked.write and not asked.scenarios:  # a part is not the table
-        command = "make failure-lab"
-        table = rows, skipped, profile, facts, command
-        _FOLDER.joinpath("RESULTS.md").write_text(as_markdown(*table))
-        _FOLDER.joinpath("RESULTS.json").write_text(as_json(*table) + "\n")
+        results = Results(
+            rows=rows, skipped=skipped, profile=profile, facts=facts, command="make failure-lab"
+        )
+        _FOLDER.joinpath("RESULTS.md").write_text(as_markdown(results))
+        _FOLDER.joinpath("RESULTS.json").write_text(as_json(results) + "\n")
     return int(None in outcomes or any(row.problems or row.late for row in rows))
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Final
 
 from tests.failure.cluster import until_true
@@ -20,7 +20,7 @@ FENCE_S: Final = 6.0
 has been told and closed soon after."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """A fault, and what must hold when it happens.
 
@@ -32,6 +32,7 @@ class Scenario:
     title: str
     act: Callable[[Lab], Awaitable[Fault]]
     limits: Limits = field(default_factory=Limits)
+    _: KW_ONLY
     quick: bool = False  # whether it is part of the short run
     observe_s: float = 1.5  # after everybody plays again
     settings: tuple[str, ...] = ()

@@ -34,16 +34,16 @@ async def origin_reloaded(lab: Lab) -> Fault:
 
 SCENARIOS = (
     Scenario(
-        name="origin-drained",
-        title="Origin node: SIGTERM",
-        act=origin_drained,
-        limits=Limits(gap_ms=1000, new_source_ms=500),
+        "origin-drained",
+        "Origin node: SIGTERM",
+        origin_drained,
+        Limits(gap_ms=1000, new_source_ms=500),
     ),
     Scenario(
-        name="origin-reloaded",
-        title="Origin node: SIGHUP, old workers retire after 3 s",
-        act=origin_reloaded,
-        limits=Limits(gap_ms=1000, new_source_ms=500),
+        "origin-reloaded",
+        "Origin node: SIGHUP, old workers retire after 3 s",
+        origin_reloaded,
+        Limits(gap_ms=1000, new_source_ms=500),
         settings=("supervisor.retire_s=3",),
     ),
 )

@@ -103,10 +103,10 @@ async def _player(lab: Lab, edge: str, stream: str) -> RtmpPlayer:
 
 SCENARIOS = (
     Scenario(
-        name="hop-loop",
-        title="Two edges pull a stream from each other, a third one is pulled from soundly",
-        act=loop,
-        limits=Limits(new_session=False),
+        "hop-loop",
+        "Two edges pull a stream from each other, a third one is pulled from soundly",
+        loop,
+        Limits(new_session=False),
         extra_edges=tuple((f"redis.key_prefix={prefix}",) for prefix in _TABLES.values()),
         errors=(REFUSAL,),
     ),

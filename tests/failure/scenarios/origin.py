@@ -10,8 +10,10 @@ from tests.failure.scenario import Scenario
 NOTICE_S = 1.0
 """After so long an encoder whose origin says nothing goes elsewhere."""
 
+FENCED_S = 4.0
+"""More than a renewal period: an origin that is back knows what it has lost."""
+
 _SILENCE_MS = 3000.0  # relay.silence_s
-_AFTER_SILENCE = Limits(new_source_ms=_SILENCE_MS + 500)
 
 
 async def worker_killed(lab: Lab) -> Fault:
@@ -35,43 +37,30 @@ async def frozen(lab: Lab) -> Fault:
     victim = lab.busiest_origin()
     streams = lab.streams_at(victim)
     at = lab.cluster.pause(victim)
-    await asyncio.sleep(NOTICE_S)
-    for stream in streams:
-        await lab.move(stream, other(victim), how="abandon")
-    await asyncio.sleep(3.0)
+    await _left(lab, victim)
     back_at = monotonic()
     lab.cluster.resume_all()
-    await asyncio.sleep(4.0)  # more than a renewal period
+    await asyncio.sleep(FENCED_S)
     return Fault(at=at, streams=streams, zombie=victim, zombie_back_at=back_at)
 
 
 async def cut_off_from_edges(lab: Lab) -> Fault:
     """Let nothing pass between a node and the edges; its encoders notice nothing and stay."""
     victim = lab.busiest_origin()
-    streams = lab.streams_at(victim)
-    at = monotonic()
-    for proxy in lab.cluster.relay_proxies[victim]:
-        proxy.freeze()
+    at = lab.cluster.part(victim)
     await asyncio.sleep(5.0)
-    for proxy in lab.cluster.relay_proxies[victim]:
-        proxy.heal_ways()
-    return Fault(at=at, streams=streams)
+    lab.cluster.rejoin(victim)
+    return Fault(at=at, streams=lab.streams_at(victim))
 
 
 async def cut_off_from_edges_and_left(lab: Lab) -> Fault:
     """The same, and the encoders are moved to another origin."""
     victim = lab.busiest_origin()
     streams = lab.streams_at(victim)
-    at = monotonic()
-    for proxy in lab.cluster.relay_proxies[victim]:
-        proxy.freeze()
-    await asyncio.sleep(NOTICE_S)
-    for stream in streams:
-        await lab.move(stream, other(victim), how="abandon")
-    await asyncio.sleep(3.0)
+    at = lab.cluster.part(victim)
+    await _left(lab, victim)
     back_at = monotonic()
-    for proxy in lab.cluster.relay_proxies[victim]:
-        proxy.heal_ways()
+    lab.cluster.rejoin(victim)
     return Fault(at=at, streams=streams, zombie=victim, zombie_back_at=back_at)
 
 
@@ -121,65 +110,64 @@ async def split_brain(lab: Lab) -> Fault:
     await asyncio.sleep(5.0)
     back_at = monotonic()
     await lab.cluster.redis_proxies[victim].heal()
-    await asyncio.sleep(4.0)
+    await asyncio.sleep(FENCED_S)
     return Fault(at=at, streams=streams, zombie=victim, zombie_back_at=back_at)
 
 
+async def _left(lab: Lab, victim: str) -> None:
+    """Have the encoders of an origin notice that it is silent, and go on at another one."""
+    await asyncio.sleep(NOTICE_S)
+    for stream in lab.streams_at(victim):
+        await lab.move(stream, other(victim), how="abandon")
+    await asyncio.sleep(3.0)
+
+
+_AT_ONCE = Limits(new_source_ms=500)
+_AFTER_SILENCE = Limits(new_source_ms=_SILENCE_MS + 500)
+
 SCENARIOS = (
+    Scenario("origin-worker-killed", "Origin worker: kill -9", worker_killed, _AT_ONCE, quick=True),
+    Scenario("origin-node-killed", "Origin node: kill -9", node_killed, _AT_ONCE, quick=True),
     Scenario(
-        name="origin-worker-killed",
-        title="Origin worker: kill -9",
-        act=worker_killed,
-        limits=Limits(new_source_ms=500),
-        quick=True,
+        "origin-paused",
+        "Origin frozen for 2 s (SIGSTOP), encoders stay",
+        paused,
+        Limits(new_session=False, gap_ms=2500),
     ),
     Scenario(
-        name="origin-node-killed",
-        title="Origin node: kill -9",
-        act=node_killed,
-        limits=Limits(new_source_ms=500),
-        quick=True,
+        "origin-killed-unannounced",
+        "Origin node: kill -9 while edges are without Redis for 3 s",
+        announcement_missed,
+        Limits(gap_ms=3000 + 2500),
     ),
     Scenario(
-        name="origin-paused",
-        title="Origin frozen for 2 s (SIGSTOP), encoders stay",
-        act=paused,
-        limits=Limits(new_session=False, gap_ms=2500),
+        "origin-frozen",
+        "Origin frozen for 4 s (SIGSTOP), encoders leave after 1 s",
+        frozen,
+        _AFTER_SILENCE,
     ),
     Scenario(
-        name="origin-killed-unannounced",
-        title="Origin node: kill -9 while edges are without Redis for 3 s",
-        act=announcement_missed,
-        limits=Limits(gap_ms=3000 + 2500),
+        "origin-cut-off-from-edges",
+        "Origin and edges parted for 5 s, encoders stay",
+        cut_off_from_edges,
+        Limits(lost=True, new_session=False, gap_ms=5000 + 500 + 2000),
     ),
     Scenario(
-        name="origin-frozen",
-        title="Origin frozen for 4 s (SIGSTOP), encoders leave after 1 s",
-        act=frozen,
-        limits=_AFTER_SILENCE,
+        "origin-cut-off-from-edges-and-left",
+        "Origin and edges parted for 4 s, encoders leave after 1 s",
+        cut_off_from_edges_and_left,
+        _AFTER_SILENCE,
     ),
     Scenario(
-        name="origin-cut-off-from-edges",
-        title="Origin and edges parted for 5 s, encoders stay",
-        act=cut_off_from_edges,
-        limits=Limits(lost=True, new_session=False, gap_ms=5000 + 500 + 2000),
+        "origin-cut-off-from-redis",
+        "Origin and Redis parted for 13 s, encoders stay",
+        cut_off_from_redis,
+        Limits(new_session=False, gap_ms=1000),
     ),
     Scenario(
-        name="origin-cut-off-from-edges-and-left",
-        title="Origin and edges parted for 4 s, encoders leave after 1 s",
-        act=cut_off_from_edges_and_left,
-        limits=_AFTER_SILENCE,
-    ),
-    Scenario(
-        name="origin-cut-off-from-redis",
-        title="Origin and Redis parted for 13 s, encoders stay",
-        act=cut_off_from_redis,
-        limits=Limits(new_session=False, gap_ms=1000),
-    ),
-    Scenario(
-        name="split-brain",
-        title="Origin and Redis parted for 5 s, streams claimed elsewhere meanwhile",
-        act=split_brain,
-        limits=Limits(new_source_ms=500),
+        "split-brain",
+        "Origin and Redis parted for 5 s, streams claimed elsewhere meanwhile",
+        split_brain,
+        _AT_ONCE,
     ),
 )

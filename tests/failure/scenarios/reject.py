@@ -57,10 +57,10 @@ async def _untouched(lab: Lab, streams: Collection[str]) -> list[str]:
 
 SCENARIOS = (
     Scenario(
-        name="reject",
-        title=f"Second encoders refused; then the first drop, found after {SILENCE_S:g} s",
-        act=half_open,
-        limits=Limits(gap_ms=SILENCE_S * 1000 + 1000, new_source_ms=500),
+        "reject",
+        f"Second encoders refused; then the first drop, found after {SILENCE_S:g} s",
+        half_open,
+        Limits(gap_ms=SILENCE_S * 1000 + 1000, new_source_ms=500),
         settings=("publish.policy=reject", f"rtmp.publish_silence_s={SILENCE_S}"),
     ),
 )

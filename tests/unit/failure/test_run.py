@@ -9,7 +9,7 @@ import pytest
 from tests.failure import run
 from tests.failure.catalogue import SCENARIOS
 from tests.failure.lab import SHORT, Profile
-from tests.failure.report import Skipped, as_json, as_markdown
+from tests.failure.report import Results, Skipped, as_json, as_markdown
 from tests.failure.row import Limits, Row
 from tests.failure.scenario import Scenario
 from tests.support.lab_rows import observed, row_of, viewer
@@ -56,17 +56,23 @@ def test_exit_code_says_whether_all_held(
     assert run.main(["origin-node-killed", "redis-flushed"]) == code
 
 
+def results(row: Row, *skipped: Skipped) -> Results:
+    return Results(
+        rows=[row], skipped=skipped, profile=SHORT, facts=FACTS, command="make failure-lab"
+    )
+
+
 def test_what_could_not_be_run_stands_in_the_results() -> None:
-    skipped = [Skipped("loss", "1 % lost", "no iptables")]
-    page = as_markdown([HOLDS], skipped, SHORT, FACTS, "make failure-lab")
+    seen = results(HOLDS, Skipped("loss", "1 % lost", "no iptables"))
+    page = as_markdown(seen)
     assert "* 1 % lost (loss): no iptables" in page
-    told = json.loads(as_json([HOLDS], skipped, SHORT, FACTS, "make failure-lab"))
+    told = json.loads(as_json(seen))
     assert told["skipped"] == [{"scenario": "loss", "title": "1 % lost", "reason": "no iptables"}]
     assert len(told["rows"]) == 1
 
 
 def test_what_did_not_hold_stands_in_the_results() -> None:
-    page = as_markdown([HOLDS, DISCONNECTED], [], SHORT, FACTS, "make failure-lab")
+    page = as_markdown(results(DISCONNECTED))
     assert "* name: 1 viewers disconnected: eof" in page
     assert "cannot run" not in page
 
