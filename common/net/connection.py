@@ -306,7 +306,12 @@ class RtmpConnection(asyncio.Protocol):
 
 def _peer_name(transport: asyncio.BaseTransport) -> str:
     peer = transport.get_extra_info("peername")
-    return join_address(peer[0], peer[1]) if isinstance(peer, tuple) else "unix"
+    if not isinstance(peer, tuple):
+        return "unix"
+    host = str(peer[0])
+    if "." in host:
+        host = host.removeprefix("::ffff:")  # IPv4 through a socket for both
+    return join_address(host, peer[1])
 
 
 def _descriptor(transport: asyncio.BaseTransport) -> int:

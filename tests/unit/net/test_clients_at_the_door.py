@@ -111,6 +111,17 @@ async def test_while_a_balancer_is_switched_over_both_kinds_of_client_come_in() 
         assert CLIENT in [each.peer for each in node.connections]
 
 
+async def test_an_ipv4_client_of_a_socket_for_both_goes_by_its_ipv4_address() -> None:
+    async with running_node(rtmp=TRUSTED) as node:
+        node.begin_stream()
+        node.port = await node.server.listen_tcp("::", 0, shared=True)
+        async with connected(node) as balancer, connected(node) as client:
+            own = balancer.writer.get_extra_info("sockname")
+            await until(lambda: f"{HOST}:{own[1]}" in [each.peer for each in node.connections])
+            client.send(TEXT)
+            await plays(node, client)
+
+
 async def test_relays_need_no_header() -> None:
     async with running_node(rtmp=TRUSTED) as node:
         node.begin_stream()
