@@ -11,7 +11,9 @@ from common.cluster.redis_directory import RedisDirectory
 from common.config.model import LeaseSettings, PublisherPolicy, RedisSettings
 from common.errors import DirectoryUnavailable
 from common.ids import StreamKey
+from common.local.redis_server import RedisServer
 from tests.support.cluster import STREAM, make_claim, make_load, make_node
+from tests.support.redis import redis_settings_for
 from tests.support.sentinels import SentinelSetup
 from tests.support.wait import until
 
@@ -202,3 +204,17 @@ async def test_all_sentinels_gone_hurts_nobody_who_is_connected(redis: SentinelS
             await sentinel.kill()
         assert await origin.renew([route]) == [Renewal.KEPT]
         assert await origin.lookup(STREAM) == route
+
+
+async def test_primary_that_misses_its_replicas_counts_as_away() -> None:
+    # What `min-replicas-to-write` makes of one that was cut off with some of the nodes.
+    async with (
+        RedisServer(options=["--min-replicas-to-write", "1"]) as server,
+        opened(redis_settings_for(server.url)) as directory,
+    ):
+        with pytest.raises(DirectoryUnavailable, match="NOREPLICAS"):
+            await directory.claim(make_claim(), TAKEOVER)
+        with pytest.raises(DirectoryUnavailable, match="NOREPLICAS"):
+            await directory.renew([Route(claim=make_claim(), epoch=1)])
+        with pytest.raises(DirectoryUnavailable, match="NOREPLICAS"):
+            await directory.put_node(make_node(), make_load())
