@@ -11,7 +11,7 @@ from common.cluster.records import Claim
 from common.config.model import PublisherPolicy
 from common.errors import StreamTaken, UsageError
 from common.ids import StreamKey
-from common.net.link import Link
+from common.net.link import Link, close_on_error
 from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import Message
 from common.stream.ingest import StreamFeed
@@ -53,6 +53,7 @@ class PublishSession:
         self._kept: list[Message] | None = None  # while it is not known whether we may serve
         self._asking: asyncio.Task[None] | None = None
         self._starting = asyncio.ensure_future(self._start(policy))
+        close_on_error(self._starting, link)
 
     @property
     def key(self) -> StreamKey:
@@ -161,6 +162,7 @@ class PublishSession:
             if not self._link.transport.is_closing():
                 self._link.transport.pause_reading()
             self._asking = asyncio.ensure_future(self._go_on())
+            close_on_error(self._asking, self._link)
         self._kept.append(message)
 
     async def _go_on(self) -> None:

@@ -294,8 +294,12 @@ class RtmpConnection(asyncio.Protocol):
         if closed.reason in ("eof", PROBE):
             self.transport.close()
             return
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        try:
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+        except OSError:  # asyncio's own loop: the peer has reset, and connection_lost comes later
+            self.transport.abort()
+            return
         self._services.loop.call_later(LINGER_S, self._close_transport)
 
     def _close_transport(self) -> None:

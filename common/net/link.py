@@ -39,3 +39,17 @@ class Link(Protocol):
     def abort(self, reason: str) -> None:
         """End the connection at once; nothing more is sent."""
         ...
+
+
+def close_on_error(task: "asyncio.Task[None]", link: Link) -> None:
+    """Close the connection should ``task`` fail: its client waits for what is not coming.
+
+    Without an error status: encoders take one for a bad stream key, and give up.
+    """
+
+    def ended(done: "asyncio.Task[None]") -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            link.log.limited("internal_error").exception("answer failed", error)
+            link.close("internal_error")
+
+    task.add_done_callback(ended)

@@ -5,7 +5,7 @@ import asyncio
 from common.errors import HeadwaterError, StreamNotFound
 from common.media.recent import ResumePoint
 from common.metrics import FIRST_FRAME
-from common.net.link import Link
+from common.net.link import Link, close_on_error
 from common.net.roles import PlayOrder
 from common.net.services import Services
 from common.rtmp.events import PlayRequested, TrackChanged
@@ -58,6 +58,7 @@ class Playback:
         else:
             self._source = "pulled"
             self._task = self._services.loop.create_task(self._wait())
+            close_on_error(self._task, self._link)
 
     def congestion(self, congested: bool) -> None:
         """Pass on that the transport holds unsent bytes, or no longer does."""

@@ -1,10 +1,12 @@
 """Real connections on loopback: how they begin, how they end, and what a bad one costs others."""
 
 import asyncio
+import errno
 import logging
 import socket
 import struct
 from contextlib import AsyncExitStack
+from typing import cast
 
 import pytest
 
@@ -296,3 +298,28 @@ async def test_a_peer_is_named_by_its_address() -> None:
         (connection,) = node.connections
         own = client.writer.get_extra_info("sockname")
         assert connection.peer == f"{HOST}:{own[1]}"
+
+
+class ResetTransport:
+    """A transport whose peer has just sent RST, on the plain asyncio loop."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def write_eof(self) -> None:
+        raise OSError(errno.ENOTCONN, "not connected")
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._transport, name)
+
+
+async def test_a_connection_that_was_reset_as_it_is_closed_is_over_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("common.net.connection.LINGER_S", 60.0)
+    async with running_node() as node, connected(node):
+        await until(lambda: bool(node.connections))
+        (connection,) = node.connections
+        connection.transport = cast("asyncio.Transport", ResetTransport(connection.transport))
+        connection.close("kicked")
+        await until(lambda: not node.connections)

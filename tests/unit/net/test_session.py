@@ -123,6 +123,23 @@ async def test_a_client_waits_for_a_stream_that_is_coming(node: Node, client: Ne
     await client.until_media(b"K9")
 
 
+async def test_a_client_whose_stream_fails_to_come_by_a_bug_is_closed_and_it_is_logged(
+    node: Node,
+    client: NetClient,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("common.logs.FloodGate.admit", lambda *_: 0)
+    node.role.coming[OTHER] = asyncio.get_running_loop().create_future()
+    client.ask_to_play("other")
+    await until(lambda: bool(node.role.orders))
+    node.role.coming[OTHER].set_exception(ZeroDivisionError("a bug"))
+    await client.read_to_the_end()
+    (record,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
 async def test_a_client_that_leaves_while_it_waits_is_forgotten(
     node: Node, client: NetClient
 ) -> None:

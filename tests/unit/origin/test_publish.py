@@ -1,12 +1,14 @@
 """Publishers at a whole origin worker: accepted, refused, taken over, gone."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
 
 from common.clock import SystemClock
 from common.cluster.memory import MemoryDirectory, MemoryTable
+from common.cluster.records import Claim, Route
 from common.config.model import PublisherPolicy
 from common.ids import NodeId
 from common.local.player import open_player
@@ -181,6 +183,26 @@ async def test_publisher_is_accepted_while_the_table_is_away_and_registered_afte
     await until(lambda: STREAM in table.leases)
     assert origin.app.status().directory_ok
     publisher.close()
+
+
+class BrokenDirectory(MemoryDirectory):
+    """A table whose claims end in a bug."""
+
+    async def claim(self, claim: Claim, policy: PublisherPolicy, *, over: int = 0) -> Route:
+        raise ZeroDivisionError("a bug")
+
+
+async def test_publisher_whose_claim_fails_by_a_bug_is_closed_without_an_error_status(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.logs.FloodGate.admit", lambda *_: 0)
+    async with running_origin(BrokenDirectory(SystemClock()), quick_settings()) as origin:
+        publisher = await open_publisher(origin.url())
+        assert not publisher.started.result()
+        assert (await publisher.closed).reason == "eof"
+    (record,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
 
 
 async def test_takeover_by_another_origin_ends_publisher_and_relays(
