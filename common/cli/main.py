@@ -245,6 +245,21 @@ def demo(
         raise typer.Exit(uvloop.run(run_demo(options)))
 
 
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],  # the bench has a help of its own
+    }
+)
+def bench(context: typer.Context) -> None:
+    """Measure Headwater beside other servers (needs headwater[bench])."""
+    with exit_codes():
+        from common.cli.bench import run_bench
+
+        run_bench(context.args)
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

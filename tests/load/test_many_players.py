@@ -1,15 +1,11 @@
 """Hundreds of players on one edge worker: nobody is dropped, and who stalls harms nobody else."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from statistics import mean
-
 import pytest
 
-from common.local.cluster import ClusterOptions, LocalCluster
-from tests.support.load_node import read_process
-from tests.support.load_run import ErrorLog, edge_metrics, play, publishing
+from tests.bench.clip import default_clip
+from tests.bench.load import Load
+from tests.bench.servers.headwater import Headwater
+from tests.bench.trial import Trial, run_trial
 
 pytestmark = pytest.mark.integration
 
@@ -18,50 +14,29 @@ HASTY = ("fanout.unsent_bytes=16384", "fanout.lag_limit_ms=500", "fanout.kick_af
 MIB = 1 << 20
 
 
-@asynccontextmanager
-async def live_cluster(*settings: str) -> AsyncIterator[LocalCluster]:
-    log = ErrorLog()
-    options = ClusterOptions(origins=1, edges=1, workers=1, settings=settings)
-    async with LocalCluster(options, log=log.take) as cluster, publishing(cluster):
-        yield cluster
-    assert log.errors == []
-
-
-async def watch_memory(pid: int, rss: list[int]) -> None:
-    while True:
-        rss.append(read_process(pid).rss_bytes)
-        await asyncio.sleep(0.25)
+async def trial_of(load: Load, *settings: str) -> Trial:
+    server = Headwater("headwater", *HASTY, *settings)
+    return await run_trial(server, load, default_clip().path, lambda text: None)
 
 
 async def test_many_players_get_all_of_it_and_one_that_stalls_is_skipped_then_dropped() -> None:
-    rss: list[int] = []
-    async with live_cluster(*HASTY) as cluster:
-        watching = asyncio.create_task(watch_memory(cluster.edges[0].info.workers[0], rss))
-        players = await play(
-            cluster, "--count", "300", "--seconds", "10", "--sample", "5", "--stalled", "1"
-        )
-        watching.cancel()
-        metrics = await edge_metrics(cluster)
-    assert players["errors"] == []
-    assert players["started"] == 300
-    assert all(sample["skips"] == 0 for sample in players["samples"])
-    assert players["kbps"]["min"] > 0.8 * players["kbps"]["max"]
-    assert metrics.value("headwater_skipped_gops_total") == 1
-    assert metrics.value("headwater_disconnects_total", reason="too_slow") == 1
-    assert players["stalled"] == [{"end": "closed by the server"}]
-    third = len(rss) // 3
-    assert mean(rss[-third:]) - mean(rss[-2 * third : -third]) < MIB
+    trial = await trial_of(Load(players=295, sample=5, stalled=1, seconds=8))
+    assert trial.problems == []
+    assert trial.met.started == 300
+    assert trial.met.min_kbps > 0.8 * trial.met.max_kbps
+    assert trial.flushes is not None
+    assert trial.flushes.skipped == 1
+    assert trial.flushes.kicked == 1
+    assert trial.met.stalled == [{"end": "closed by the server"}]
+    assert trial.usage is not None
+    assert trial.usage.rss_grown_bytes < MIB
 
 
 async def test_a_player_that_stalls_for_a_while_goes_on_at_a_keyframe() -> None:
-    settings = (*HASTY, "fanout.kick_after_s=30")
-    async with live_cluster(*settings) as cluster:
-        players = await play(
-            cluster, "--count", "3", "--sample", "3", "--stalled", "2", "--stall-for", "4",
-            "--seconds", "8",
-        )  # fmt: skip
-        metrics = await edge_metrics(cluster)
-    assert players["errors"] == []
-    assert [stalled["skips"] for stalled in players["stalled"]] == [1, 1]
-    assert [stalled["end"] for stalled in players["stalled"]] == ["", ""]
-    assert metrics.value("headwater_disconnects_total", reason="too_slow") == 0
+    load = Load(players=0, sample=3, stalled=2, stall_s=4, seconds=8)
+    trial = await trial_of(load, "fanout.kick_after_s=30")
+    assert trial.problems == []
+    assert [stalled["skips"] for stalled in trial.met.stalled] == [1, 1]
+    assert [stalled["end"] for stalled in trial.met.stalled] == ["", ""]
+    assert trial.flushes is not None
+    assert trial.flushes.kicked == 0

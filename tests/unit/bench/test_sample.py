@@ -1,16 +1,14 @@
-"""The measuring tools see what they are there to see."""
+"""A sampled player sees what it is there to see."""
 
 from collections.abc import Iterable
 
 import pytest
 
 from common.media.flv_file import FlvTag
-from common.rtmp.chunk_writer import chunk_message
 from common.rtmp.message import Message, MessageType
-from tests.support.load_clip import Clip, stamp, unstamp
-from tests.support.load_crowd import percentiles
-from tests.support.load_node import Metrics
-from tests.support.load_sample import ContentMap, Sample
+from tests.bench.clip import Clip
+from tests.bench.players.sample import Sample
+from tests.bench.stamp import stamp, unstamp
 
 AUDIO, VIDEO, DATA = MessageType.AUDIO, MessageType.VIDEO, MessageType.DATA_AMF0
 
@@ -59,6 +57,18 @@ def test_a_stamp_comes_off_again_and_tells_the_time() -> None:
     assert unstamp(picture(0)) == (None, picture(0))
 
 
+def test_latency_is_the_time_from_the_stamp_to_the_arrival() -> None:
+    sent = Message(VIDEO, 0, 1, stamp(picture(0)))
+    sent_ns, _ = unstamp(sent.payload)
+    assert sent_ns is not None
+    sample = Sample(CLIP)
+    for message in PRELUDE:
+        sample.take(message, 0.0)
+    sample.take(sent, sent_ns / 1e9 + 0.25)
+    assert sample.errors == []
+    assert sample.latencies_ms == [pytest.approx(250)]
+
+
 @pytest.mark.parametrize("first", [0, 10, 30])
 def test_what_was_published_passes_from_any_keyframe_on_and_through_loops(first: int) -> None:
     sample = sample_of(PRELUDE + messages(range(first, 90), offset=7000))
@@ -94,44 +104,3 @@ def test_a_skip_to_a_keyframe_is_no_error_for_a_player_that_stalled() -> None:
     assert sample_of(received).errors != []
     off_the_clock = PRELUDE + messages(range(7)) + messages(range(30, 50), offset=3)
     assert "off the clock by 3 ms" in sample_of(off_the_clock, may_skip=True).errors[0]
-
-
-@pytest.mark.parametrize("chunk_size", [128, 65_536])
-@pytest.mark.parametrize("time", [0, 0xFFFFFE, 0xFFFFFF])
-@pytest.mark.parametrize("length", [1, 128, 129, 256, 1000])
-def test_a_content_map_knows_the_size_of_each_message(
-    chunk_size: int, time: int, length: int
-) -> None:
-    wire = chunk_message(VIDEO, time, 1, bytes(length), csid=6, chunk_size=chunk_size)
-    size = ContentMap(chunk_size).wire_size(Message(VIDEO, time, 1, bytes(length)))
-    assert size == len(wire)
-
-
-def test_a_content_map_tells_what_a_byte_count_amounts_to() -> None:
-    content = ContentMap(65_536)
-    stream = messages(range(20))
-    for message in stream:
-        content.add(message)
-    sizes = [content.wire_size(each) for each in stream]
-    assert content.timestamp_at(0, sum(sizes[:4])) == 60
-    assert content.timestamp_at(0, sum(sizes[:5]) - content.SLACK_BYTES - 1) == 60
-    assert content.timestamp_at(200, sum(sizes[10:13])) == 240
-    assert content.timestamp_at(40, 1000) is None, "no keyframe"
-
-
-def test_percentiles() -> None:
-    assert percentiles([]) is None
-    assert percentiles([3.0]) == {"p50": 3.0, "p99": 3.0, "max": 3.0}
-    assert percentiles(range(101)) == {"p50": 50, "p99": 99, "max": 100}
-
-
-def test_metrics_are_summed_over_labels_that_were_not_asked_for() -> None:
-    page = Metrics(
-        "# TYPE a_total counter\n"
-        'a_total{reason="slow",kind="player"} 2\n'
-        'a_total{reason="slow",kind="relay"} 1\n'
-        'a_total{reason="eof",kind="player"} 5\n'
-    )
-    assert page.value("a_total", reason="slow") == 3
-    assert page.value("a_total") == 8
-    assert page.value("b_total") == 0

@@ -1,12 +1,13 @@
 """A sampled player: everything it is sent is parsed and held against what was published."""
 
-from bisect import bisect_right
 from typing import Final
 
 from common.media.flv import classify
 from common.media.packet import HEADER_ROLES, Role
 from common.rtmp.message import TIMESTAMP_MASK, Message, MessageType
-from tests.support.load_clip import Clip, unstamp
+
+from ..clip import Clip
+from ..stamp import unstamp
 
 _MAX_ERRORS: Final = 10
 _WANTED_HEADERS: Final = frozenset({Role.METADATA, Role.VIDEO_HEADER, Role.AUDIO_HEADER})
@@ -23,26 +24,17 @@ class Sample:
     """Checks one player's messages: complete, in order, unchanged, on time.
 
     ``errors`` says what was wrong, ``skips`` counts jumps forward to a keyframe, which are errors
-    unless ``may_skip``. Without a ``clip`` only order and start are checked. ``chart`` is filled
-    with what comes.
+    unless ``may_skip``. Without a ``clip`` only order and start are checked.
     """
 
-    def __init__(
-        self,
-        clip: Clip | None,
-        *,
-        may_skip: bool = False,
-        chart: "ContentMap | None" = None,
-    ) -> None:
+    def __init__(self, clip: Clip | None, *, may_skip: bool = False) -> None:
         self.errors: list[str] = []
         self.skips = 0
         self.messages = 0
         self.latencies_ms: list[float] = []
-        self.last_timestamp: int | None = None  # of coded media, on the stream's clock
-        self.origin_s: float | None = None  # monotonic time at which the stream's clock was 0
+        self._started = False
         self._clip = clip
         self._may_skip = may_skip
-        self._chart = chart
         self._headers: set[Role] = set()
         self._last: dict[int, int] = {}
         self._next: int | None = None  # number of the message that must come
@@ -53,25 +45,20 @@ class Sample:
         self.messages += 1
         sent_ns, payload = unstamp(message.payload)
         role = role_of(message)
-        if self._chart is not None and (self.last_timestamp is not None or role is Role.KEYFRAME):
-            self._chart.add(message)
         if role in HEADER_ROLES:
             self._headers.add(role)
             return
-        if self.last_timestamp is None:
+        if not self._started:
+            self._started = True
             self._check_start(role)
         last = self._last.get(message.type_id, 0)
         if message.timestamp < last:
             self._fail(f"time of type {message.type_id} goes back: {last}, {message.timestamp}")
-        self._last[message.type_id] = self.last_timestamp = message.timestamp
+        self._last[message.type_id] = message.timestamp
         if self._clip is not None:
             self._check_content(self._clip, message, payload, role)
         if sent_ns is not None:
-            sent_s = sent_ns / 1e9
-            self.latencies_ms.append((now - sent_s) * 1000)
-            origin = sent_s - message.timestamp / 1000
-            if self.origin_s is None or origin < self.origin_s:
-                self.origin_s = origin
+            self.latencies_ms.append((now - sent_ns / 1e9) * 1000)
 
     def _check_start(self, role: Role) -> None:
         if role is not Role.KEYFRAME:
@@ -119,44 +106,3 @@ class Sample:
     def _fail(self, what: str) -> None:
         if len(self.errors) < _MAX_ERRORS:
             self.errors.append(what)
-
-
-class ContentMap:
-    """Where each message of a stream stands, in bytes of its serialisation.
-
-    All viewers of an output get the same bytes, so that a byte count since a known keyframe tells
-    which content a player has, without parsing what it gets.
-    """
-
-    SLACK_BYTES: Final = 24
-    """A count taken in the middle of a chunk header may be short by so much."""
-
-    def __init__(self, chunk_size: int) -> None:
-        self._chunk_size = chunk_size
-        self._end = 0
-        self._ends: list[int] = []
-        self._timestamps: list[int] = []
-        self._starts: dict[int, int] = {}
-
-    def add(self, message: Message) -> None:
-        """Append a message, in the order in which it is sent; the first must be a keyframe."""
-        if role_of(message) is Role.KEYFRAME:
-            self._starts[message.timestamp] = self._end
-        self._end += self.wire_size(message)
-        self._ends.append(self._end)
-        self._timestamps.append(message.timestamp)
-
-    def timestamp_at(self, keyframe: int, taken: int) -> int | None:
-        """Return the time of the last message that ``taken`` bytes from a keyframe complete."""
-        start = self._starts.get(keyframe)
-        if start is None:
-            return None
-        index = bisect_right(self._ends, start + taken + self.SLACK_BYTES)
-        return self._timestamps[index - 1] if index else None
-
-    def wire_size(self, message: Message) -> int:
-        """Return the bytes of a message in chunks."""
-        length = len(message.payload)
-        extended = 4 if message.timestamp >= 0xFFFFFF else 0
-        further_chunks = max(length - 1, 0) // self._chunk_size
-        return 12 + extended + length + further_chunks * (1 + extended)

@@ -1,0 +1,5 @@
+"""``python -m tests.bench``."""
+
+from .cli import main
+
+main()

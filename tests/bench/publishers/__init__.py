@@ -1,0 +1,1 @@
+"""Publishers in real time, many in one process."""
