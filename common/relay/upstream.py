@@ -35,6 +35,9 @@ PING_INTERVAL_S: Final = 1.0
 
 WATCH_S: Final = 0.25
 
+_TIMER_S: Final = 0.001
+"""Timers have this resolution: so much later it is surely over."""
+
 CHUNK_SIZE: Final = 4096
 """For the few commands that we send upstream."""
 
@@ -175,7 +178,9 @@ class Upstream(asyncio.Protocol):
                 self._pinged_at = now
                 self._core.ping(now)
                 self._write()
-            self._timer = self._loop.call_later(WATCH_S, self._watch)
+            # Silence is noticed when it is due, for a standby may be waiting to be told.
+            due_s = self._heard_at + times.silence_s - now + _TIMER_S
+            self._timer = self._loop.call_later(min(WATCH_S, due_s), self._watch)
 
     def _finish(self, outcome: RelayError) -> None:
         if self.ended.done():

@@ -172,6 +172,17 @@ async def test_nothing_comes_after_a_pull_was_closed_even_of_the_same_read(node:
         assert len(pull.messages) == 1
 
 
+async def test_silence_is_noticed_when_it_is_due_not_at_the_next_look(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.relay.upstream.WATCH_S", 60.0)
+    monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 60.0)
+    node.begin_stream()
+    times = UpstreamTimes(connect_s=5, first_media_s=20, silence_s=0.3)
+    async with pulling(at(node.port), times=times) as pull:
+        assert (await pull.outcome()).reason == "silent"
+
+
 async def test_pings_are_answered_and_measured(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("common.relay.upstream.WATCH_S", 0.01)
     monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 0.02)
