@@ -46,7 +46,7 @@ fuzz: setup ## Fuzz every decoder for SECONDS each (default 20); SEED=n tries ot
 	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),20) --seed $(or $(SEED),1)
 
 failure-lab: setup ## Kill, freeze and part everything under load; write tests/failure/RESULTS.md
-	$(BIN)/python -m tests.failure.run --write $(SCENARIOS)
+	$(BIN)/python -m tests.failure.run --long --write $(SCENARIOS)
 
 soak: setup ## Let faults come and go for SOAK minutes (default 30): nothing may grow
 	$(BIN)/python -m tests.failure.soak --minutes $(or $(SOAK),30)

@@ -11,6 +11,7 @@ from tests.failure.scenarios import (
     network,
     origin,
     redis,
+    redis_gone,
     reject,
     standby,
 )
@@ -23,6 +24,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     *edge.SCENARIOS,
     *drain.SCENARIOS,
     *redis.SCENARIOS,
+    *redis_gone.SCENARIOS,
     *network.SCENARIOS,
     *loop.SCENARIOS,
 )

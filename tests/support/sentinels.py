@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Final, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from common.config.model import RedisSettings
 from common.local.redis_server import HOST, RedisServer
@@ -92,14 +93,20 @@ class SentinelSetup:
 
     async def promoted(self) -> bool:
         """Say whether the replica is the primary now, and all sentinels that live say so."""
-        if (await _info(self.replica))["role"] != "master":
+        try:
+            if (await _info(self.replica))["role"] != "master":
+                return False
+            ports = [await _known_primary(each) for each in self.sentinels if each.running]
+        except RedisError:  # sentinels end all connections to whom they promote
             return False
-        ports = [await _known_primary(each) for each in self.sentinels if each.running]
         return ports == [self.replica.port] * len(ports)
 
     async def demoted(self) -> bool:
         """Say whether the former primary, back again, follows the new one."""
-        return (await _info(self.primary))["role"] == "slave"
+        try:
+            return (await _info(self.primary))["role"] == "slave"
+        except RedisError:  # likewise
+            return False
 
 
 async def _watch(sentinel: RedisServer, port: int) -> None:
