@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -280,3 +281,35 @@ async def test_worker_without_a_stream_knows_as_well_that_the_table_is_away(
     await until(lambda: not locator.directory_ok)
     table.come_back()
     await until(lambda: locator.directory_ok)
+
+
+async def test_stream_that_is_missed_is_looked_for_everywhere_only_while_the_table_is_away(
+    locator: Locator,
+    directory: WatchedDirectory,
+    table: MemoryTable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(locate, "MAX_ORIGINS", 3)
+    for number in range(4):
+        claim = replace(make_claim(f"live/{number}"), address=f"origin:{number}")
+        await directory.claim(claim, TAKEOVER)
+    await turns()
+    stream = StreamKey("live/2")
+    route = await locator.find(stream)
+    assert route is not None
+    assert [locator.place(route, misses) for misses in range(3)] == ["origin:2"] * 3
+    table.go_down()
+    await turns()
+    # Where it was, then the others, the latest first; the oldest was forgotten.
+    assert [locator.place(route, misses) for misses in range(4)] == [
+        "origin:2",
+        "origin:3",
+        "origin:1",
+        "origin:2",
+    ]
+    locator.found(stream, "origin:3")
+    known = await locator.find(stream)
+    assert known is not None
+    assert (known.address, known.epoch) == ("origin:3", route.epoch)
+    table.come_back()
+    assert await locator.find(stream) == route
