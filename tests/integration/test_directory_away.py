@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from common.cluster.records import Renewal, Route
+from common.cluster.records import EventKind, Renewal, Route
 from common.cluster.redis_directory import RedisDirectory
 from common.config.model import LeaseSettings, PublisherPolicy
 from common.errors import DirectoryUnavailable
 from common.local.redis_server import RedisServer, free_port
 from tests.support.cluster import STREAM, make_claim, make_load, make_node
-from tests.support.redis import redis_settings_for
+from tests.support.redis import cluster_node, join, redis_settings_for
+from tests.support.wait import until
 
 pytestmark = pytest.mark.integration
 
@@ -144,3 +145,40 @@ async def test_closing_twice_and_while_redis_hangs_is_no_error(
         await directory.close()
         await directory.close()
     server.resume()
+
+
+async def test_a_cluster_that_was_gone_is_found_again() -> None:
+    servers = [cluster_node(), cluster_node()]
+    try:
+        await join(servers)
+        settings = redis_settings_for(servers[0].url, mode="cluster", timeout_s=2.0)
+        directory = RedisDirectory(settings, LeaseSettings())
+        events = directory.events()
+        assert (await anext(events)).kind is EventKind.RESYNC
+        # Enough for both to hold some.
+        claims = [make_claim(f"live/{n}") for n in range(10)]
+        routes = [await directory.claim(one, PublisherPolicy.TAKEOVER) for one in claims]
+        for server in servers:
+            await server.kill()
+        with pytest.raises(DirectoryUnavailable):
+            await directory.renew(routes)
+        for server in servers:
+            await server.start()
+
+        async def complete() -> bool:
+            try:
+                return Renewal.LOST not in await directory.renew(routes)
+            except DirectoryUnavailable:  # the nodes find each other first
+                return False
+
+        await until(complete)
+        assert await directory.routes() == routes
+        async with asyncio.timeout(10):
+            while (await anext(events)).kind is not EventKind.AWAY:
+                pass
+            assert (await anext(events)).kind is EventKind.RESYNC
+        await events.aclose()
+        await directory.close()
+    finally:
+        for server in servers:
+            await server.stop()

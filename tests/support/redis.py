@@ -32,9 +32,9 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_cluster_url() -> Iterator[str]:
     """A node of a Redis Cluster of two, each with half of the slots."""
-    servers = [_cluster_node(), _cluster_node()]
+    servers = [cluster_node(), cluster_node()]
     try:
-        asyncio.run(_join(servers))
+        asyncio.run(join(servers))
         yield servers[0].url
     finally:
         for server in servers:
@@ -112,13 +112,15 @@ def _local_server() -> Iterator[str]:
         asyncio.run(server.stop())
 
 
-def _cluster_node() -> RedisServer:
+def cluster_node() -> RedisServer:
+    """Make a node of a Redis Cluster that is yet to be started and joined."""
     # Without a port of its own the cluster bus takes the port + 10000, which may not exist.
     bus_port = str(free_port())
     return RedisServer(options=["--cluster-enabled", "yes", "--cluster-port", bus_port])
 
 
-async def _join(servers: list[RedisServer]) -> None:
+async def join(servers: list[RedisServer]) -> None:
+    """Start two nodes and make a cluster of them, each with half of the slots."""
     slots = [(0, 8191), (8192, 16383)]
     for server, (first, last) in zip(servers, slots, strict=True):
         await server.start()
