@@ -1,8 +1,9 @@
 """A soak: ``python -m tests.failure.soak --minutes 30 [--seed 1]``.
 
 Encoders, viewers and faults come and go at random; after the first minutes nothing may grow: not
-memory, descriptors beside those of viewers, or tasks of any process that lives on, nor the keys in Redis. Nor may a viewer
-lose its connection except by the worker that was killed under it, or time go back.
+memory, descriptors beside those of viewers, or tasks of any process that lives on, nor the keys in
+Redis. Nor may a viewer lose its connection except by the worker that was killed under it, or time
+go back.
 """
 
 import argparse
