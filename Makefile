@@ -10,7 +10,7 @@ EDITABLE := $(VENV)/.installed-headwater
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz failure-lab soak docs lock clean
+.PHONY: help setup demo test lint fuzz failure-lab soak bench microbench docs lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ failure-lab: setup ## Kill, freeze and part everything under load; write tests/f
 
 soak: setup ## Let faults come and go for SOAK minutes (default 30): nothing may grow
 	$(BIN)/python -m tests.failure.soak --minutes $(or $(SOAK),30)
+
+bench: setup ## Measure beside other servers and a raw send loop; write tests/bench/RESULTS.md
+	@$(BIN)/headwater bench $(or $(SCENARIOS),all) --fetch --out tests/bench
+
+microbench: setup ## Time the hot paths for SECONDS each (default 1) beside the last release (SAVE=1: save)
+	@$(BIN)/python -m tests.bench.micro.compare --seconds $(or $(SECONDS),1) $(if $(SAVE),--save)
 
 docs: setup ## Write docs/settings.md anew
 	$(BIN)/python -m common.config.reference

@@ -90,7 +90,7 @@ def _beside(name: str) -> str:
 
 FANOUT = Scenario(
     name="fanout",
-    title="Fan-out to 1,000 players",
+    title="Fan-out of one stream",
     summary="CPU and latency of 1,000 players beside peers and a raw send loop",
     run=_run,
 )

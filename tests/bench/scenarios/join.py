@@ -39,7 +39,7 @@ async def _run(bench: Bench, result: Result) -> None:
 
 JOIN = Scenario(
     name="join",
-    title="1,000 players join within a second",
+    title="Many players join within a second",
     summary="first keyframe of each, gaps of 300 who are there already",
     run=_run,
 )

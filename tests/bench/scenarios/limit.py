@@ -109,7 +109,7 @@ def _goals(wanted: int, players: int, trial: Trial) -> list[Goal]:
 
 LIMIT = Scenario(
     name="limit",
-    title="10,000 players on one edge worker",
+    title="The limit of one edge worker",
     summary="10,000 players for 60 s: nobody skipped, nothing grows",
     run=_run,
 )
