@@ -245,6 +245,28 @@ def demo(
         raise typer.Exit(uvloop.run(run_demo(options)))
 
 
+@app.command("probe")
+def run_probe(
+    publish_url: Annotated[
+        str, typer.Argument(metavar="PUBLISH_URL", help="rtmp:// to publish to.")
+    ],
+    play_url: Annotated[str, typer.Argument(metavar="PLAY_URL", help="rtmp:// to play from.")],
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.04, max=3600, help="How much video.")
+    ] = 1.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=1, help="How long it may take.")
+    ] = 20.0,
+) -> None:
+    """Publish a second of made-up video, play it, and say how it came through."""
+    with exit_codes():
+        import uvloop
+
+        from common.local.probe import probe
+
+        print(uvloop.run(probe(publish_url, play_url, seconds=seconds, timeout_s=timeout)))
+
+
 @app.command(
     context_settings={
         "allow_extra_args": True,
