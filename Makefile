@@ -6,11 +6,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKED := $(VENV)/.installed-from-lock
 EDITABLE := $(VENV)/.installed-headwater
+# helm, schemas of Kubernetes and linters, away from the product's own environment.
+CHART_VENV := .venv-chart
+CHART_BIN := $(CHART_VENV)/bin
+CHART_TOOLS := $(CHART_VENV)/.installed
+CHECKOV := .venv-checkov/.installed
 # Half the time of the tests goes into waiting for real processes: more workers than cores pay off.
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz failure-lab soak bench microbench docs lock clean
+.PHONY: help setup demo test lint fuzz failure-lab soak bench microbench \
+	chart-test chart-docs chart-lock manifests docs lock docker-lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +63,33 @@ bench: setup ## Measure beside other servers and a raw send loop; write tests/be
 microbench: setup ## Time the hot paths for SECONDS each (default 1) beside the last release (SAVE=1: save)
 	@$(BIN)/python -m tests.bench.micro.compare --seconds $(or $(SECONDS),1) $(if $(SAVE),--save)
 
+$(CHART_TOOLS): tests/chart/requirements.lock
+	$(PYTHON) -m venv $(CHART_VENV)
+	$(CHART_BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(CHECKOV): tests/chart/checkov.lock
+	$(PYTHON) -m venv --clear .venv-checkov
+	.venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+chart-test: setup $(CHART_TOOLS) $(CHECKOV) ## Check the Helm chart, the manifests under k8s/ and the Dockerfile
+	$(CHART_BIN)/python -m pytest -c tests/chart/pytest.ini -n $(TEST_WORKERS) tests/chart
+	$(CHART_BIN)/yamllint --strict -c tests/chart/yamllint.yaml \
+		helm/headwater/Chart.yaml helm/headwater/values.yaml helm/headwater/ci helm/headwater/files \
+		k8s docker tests/chart
+	$(CHART_BIN)/hadolint --config docker/hadolint.yaml docker/Dockerfile
+	PATH="$(CURDIR)/$(CHART_BIN):$$PATH" .venv-checkov/bin/checkov --config-file tests/chart/checkov.yaml \
+		--directory helm/headwater --var-file helm/headwater/ci/external-redis-values.yaml
+	.venv-checkov/bin/checkov --config-file tests/chart/checkov.yaml --directory k8s/base
+	.venv-checkov/bin/checkov --config-file tests/chart/checkov.yaml --directory docker
+
+chart-docs: $(CHART_TOOLS) ## Write the tables of helm/headwater/README.md anew
+	$(CHART_BIN)/python helm/readme.py
+
+manifests: $(CHART_TOOLS) ## Write the manifests under k8s/ anew from the chart
+	$(CHART_BIN)/python k8s/render.py
+
 docs: setup ## Write docs/settings.md anew
 	$(BIN)/python -m common.config.reference
 
@@ -64,7 +97,21 @@ lock: setup ## Resolve the dependencies anew (needs uv: pip install uv)
 	uv pip compile --upgrade --python-version 3.11 --universal --generate-hashes \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
 		--all-extras --group dev pyproject.toml -o requirements.lock
+	$(MAKE) --no-print-directory docker-lock
+
+docker-lock: ## Take the part of requirements.lock that the image needs (needs uv)
+	for part in "docker/build.in -o docker/build.lock" "pyproject.toml -o docker/requirements.lock"; do \
+		uv pip compile --python-version 3.11 --universal --generate-hashes -c requirements.lock \
+			--no-emit-index-url --no-annotate --custom-compile-command "make docker-lock" $$part; \
+	done
+
+chart-lock: ## Resolve the tools of chart-test anew (needs uv: pip install uv)
+	for tools in requirements checkov; do \
+		uv pip compile --upgrade --python-version 3.11 --universal --generate-hashes \
+			--no-emit-index-url --no-annotate --custom-compile-command "make chart-lock" \
+			tests/chart/$$tools.in -o tests/chart/$$tools.lock; \
+	done
 
 clean: ## Remove the virtual environment and all caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-chart .venv-checkov .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
