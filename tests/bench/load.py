@@ -23,6 +23,7 @@ class Load:
     stalled: int = 0  # players besides that stop reading …
     stall_s: float = 0.0  # … for so long; 0: for good
     seconds: float = 6.0
+    quiet_s: float = 0.5  # with the sample alone, before the others join
     settle_s: float = 1.5
     """What players begin with is up to a whole GOP old: it must be through before they count."""
 

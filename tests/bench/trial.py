@@ -28,8 +28,8 @@ class Usage:
     """What the judged processes of a server used while all played. CPU in per cent of a core."""
 
     seconds: float
+    cpu: float  # user and system
     user: float
-    system: float
     others: float  # the rest of that server: supervisors, the other role, its Redis not
     machine: float  # everything on this machine
     rss_bytes: int  # at the end
@@ -39,11 +39,6 @@ class Usage:
     voluntary_switches_s: float
     involuntary_switches_s: float
     cpu_by_second: list[float] = field(default_factory=list)
-
-    @property
-    def cpu(self) -> float:
-        """User and system."""
-        return self.user + self.system
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +126,7 @@ class _Course:
         fleet = await stack.enter_async_context(Fleet(self._on_playing))
         # The sample first: with the streams there, the rest of the memory is the players'.
         await self._join(fleet, 1, load.sample, max(load.sample / 2, _SAMPLE_RATE), **self._looks)
-        await asyncio.sleep(load.settle_s)
+        await asyncio.sleep(load.quiet_s)
         with_sample = read_processes(running.pids)
         await self._join(fleet, _processes(), load.players, load.rate)
         if load.stalled:
@@ -183,8 +178,8 @@ class _Course:
         grown = first.rss_bytes - with_sample.rss_bytes
         return Usage(
             seconds=seconds,
+            cpu=(last.cpu_s - first.cpu_s) * used,
             user=(last.user_s - first.user_s) * used,
-            system=(last.system_s - first.system_s) * used,
             others=(read_processes(running.others).cpu_s - others.cpu_s) * used,
             machine=(machine_busy_s() - busy) * used,
             rss_bytes=last.rss_bytes,

@@ -7,8 +7,8 @@ from tests.bench.trial import Flushes, Trial, Usage
 
 USAGE = Usage(
     seconds=6.0,
+    cpu=20.0,
     user=5.0,
-    system=15.0,
     others=1.0,
     machine=80.0,
     rss_bytes=64 << 20,
@@ -39,7 +39,7 @@ def trial(server: str = "headwater", *, cpu: float = 20.0, problems: tuple[str, 
     return Trial(
         server=server,
         load=Load(players=10),
-        usage=replace(USAGE, user=cpu / 4, system=cpu * 3 / 4),
+        usage=replace(USAGE, cpu=cpu, user=cpu / 4),
         met=MET,
         joined=Met(),
         published=None,

@@ -1,5 +1,6 @@
 """The adaptive flush at work: interval, latency and CPU from one viewer to ten thousand."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from .. import plot
@@ -12,16 +13,16 @@ from ..trial import Trial
 from .base import Scenario
 
 _VIEWERS = (1, 10, 100, 300, 1000, 3000, 10_000)
-_PEERS_UP_TO = 1000
+_PEERS_VIEWERS = (100, 300, 1000)
 _SAMPLE = 10
 
 
 async def _run(bench: Bench, result: Result) -> None:
     most = bench.players(_VIEWERS[-1])
     ours = Headwater("headwater", *bench.options.settings)
-    found = {ours.name: await _sweep(bench, result, ours, most)}
+    found = {ours.name: await _sweep(bench, result, ours, _VIEWERS, most)}
     for peer in bench.peers:
-        found[peer.name] = await _sweep(bench, result, peer, min(most, _PEERS_UP_TO))
+        found[peer.name] = await _sweep(bench, result, peer, _PEERS_VIEWERS, most)
     points = found[ours.name]
     rows = [
         (f"{viewers:,}", *(shown(spread([trial], read)) for read in (interval, cpu, p50, p99)))
@@ -55,10 +56,12 @@ async def _run(bench: Bench, result: Result) -> None:
     ]
 
 
-async def _sweep(bench: Bench, result: Result, server: Server, most: int) -> dict[int, Trial]:
+async def _sweep(
+    bench: Bench, result: Result, server: Server, numbers: Sequence[int], most: int
+) -> dict[int, Trial]:
     """Return a trial for each number of viewers, those of the sample among them."""
     found = {}
-    for viewers in _VIEWERS:
+    for viewers in numbers:
         if viewers > most:
             break
         sample = min(viewers, _SAMPLE)

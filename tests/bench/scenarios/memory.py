@@ -7,10 +7,18 @@ from ..servers.headwater import Headwater
 from .base import Scenario, rows
 
 _LIMIT_KIB = 4.0
+_CACHES_FILL_S = 5.0
+"""The last GOPs that a server keeps are no player's."""
 
 
 async def _run(bench: Bench, result: Result) -> None:
-    load = Load(players=bench.players(1000), rate=1000, sample=5, seconds=bench.seconds(2))
+    load = Load(
+        players=bench.players(1000),
+        rate=1000,
+        sample=5,
+        seconds=bench.seconds(2),
+        quiet_s=_CACHES_FILL_S,
+    )
     servers = [Headwater("headwater", *bench.options.settings), *bench.peers]
     contenders = [Contender(name=each.name, server=each, load=load) for each in servers]
     trials = await bench.compare(result, contenders, 1)

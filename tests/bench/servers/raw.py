@@ -20,7 +20,7 @@ from .base import HOST, Output, Running, Server, ServerError, process
 _SOURCE: Final = Path(__file__).with_name("raw.c")
 _LOOP: Final = Path(__file__).with_name("raw_loop.py")
 _HEADER_BYTES: Final = 12  # of a message in one chunk
-_ALL_BUT: Final = 0.98
+_CLOSE_US: Final = 10.0
 _POLL_S: Final = 0.02
 _POLLS: Final = 250
 
@@ -64,11 +64,22 @@ class RawLoop(Server):
 
 
 def schedule(clip: Clip, writes_per_s: float) -> list[Block]:
-    """Return the blocks of one loop of the clip: its messages, or what comes in each interval."""
+    """Return the blocks of one loop of the clip: its messages, or what comes in each interval.
+
+    Several messages come at once, so the interval is a bit shorter than that between two writes.
+    """
     messages = [(tag.timestamp * 1000, len(tag.payload) + _HEADER_BYTES) for tag in clip.media]
-    if writes_per_s >= clip.messages_per_s * _ALL_BUT:
+    wanted = round(writes_per_s * clip.duration_ms / 1000)
+    if wanted >= len(messages):
         return messages
-    return _joined(messages, 1e6 / writes_per_s)
+    shorter, longer = 0.0, 1.5e6 / writes_per_s
+    while longer - shorter > _CLOSE_US:
+        middle = (shorter + longer) / 2
+        if len(_joined(messages, middle)) > wanted:
+            shorter = middle
+        else:
+            longer = middle
+    return _joined(messages, longer)
 
 
 def _write_plan(path: Path, clip: Clip, blocks: Sequence[Block]) -> Path:

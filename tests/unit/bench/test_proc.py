@@ -29,12 +29,11 @@ def test_switches() -> None:
 
 
 def test_figures_of_several_processes_add_up() -> None:
-    one = ProcessFigures(user_s=1.5, system_s=0.5, rss_bytes=10, descriptors=3)
-    both = one + ProcessFigures(user_s=0.5, voluntary_switches=7)
+    one = ProcessFigures(cpu_s=2.0, user_s=1.5, rss_bytes=10, descriptors=3)
+    both = one + ProcessFigures(cpu_s=0.5, voluntary_switches=7)
     assert both == ProcessFigures(
-        user_s=2.0, system_s=0.5, rss_bytes=10, descriptors=3, voluntary_switches=7
+        cpu_s=2.5, user_s=1.5, rss_bytes=10, descriptors=3, voluntary_switches=7
     )
-    assert both.cpu_s == 2.5
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
@@ -42,6 +41,7 @@ def test_this_process_and_its_child() -> None:
     me = read_process(os.getpid())
     assert me.rss_bytes > 1 << 20
     assert me.descriptors >= 3
+    assert me.cpu_s == pytest.approx(sum(os.times()[:2]), abs=0.5)
     assert machine_busy_s() > 0
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         assert child.pid in with_children(os.getpid())

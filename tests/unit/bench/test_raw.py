@@ -20,7 +20,9 @@ def clip(tmp_path: Path) -> Clip:
     return Clip.load(path)
 
 
-@pytest.mark.parametrize(("writes_per_s", "blocks"), [(200, 307), (76, 307), (20, 80), (5, 20)])
+@pytest.mark.parametrize(
+    ("writes_per_s", "blocks"), [(200, 308), (77, 308), (74, 296), (50, 200), (20, 80), (5, 20)]
+)
 def test_all_bytes_are_scheduled_in_as_many_writes(
     clip: Clip, writes_per_s: float, blocks: int
 ) -> None:

@@ -55,7 +55,7 @@ def test_json_holds_distributions_and_not_each_latency() -> None:
     (result,) = json.loads(json.dumps(as_json(report())))["results"]
     (one,) = result["trials"]
     assert one["met"]["latencies_ms"] == {"count": 3, "p50": 2.0, "p99": 3.0, "max": 3.0}
-    assert one["usage"]["system"] == 15.0
+    assert one["usage"]["user"] == 5.0
     assert result["goals"][0]["met"] is True
 
 
