@@ -89,5 +89,7 @@ def _progress(console: Console) -> Progress:
 
 
 def _next(progress: Progress, task: TaskID, name: str) -> None:
+    if not progress.console.is_terminal:  # which shows no progress
+        progress.console.print(f"{name} …")
     first = not progress.tasks[0].description
     progress.update(task, description=name, advance=0 if first else 1)
