@@ -6,16 +6,14 @@ Two deadlines bound it: ``hold`` for a stream that has never been live here, ``g
 loss. An announcement, a change of the worker's siblings, or a route that differs from the one in
 use wakes the loop or ends the relay, so that it moves at once.
 
-The target is the sibling worker that owns the stream's pull on this host, if that is not this
-worker; else the origin worker in the route. A pull that a sibling asked for is *direct*: it never
-goes to a sibling, so two workers whose views of the host differ for a moment cannot feed each
-other. A sibling that says nothing at all, frozen but not dead, is reported to whoever keeps the
-members, and owns nothing here until it is heard of again.
+The target is a sibling worker or the origin worker in the route; `edge.target` says which. A
+sibling that says nothing at all, frozen but not dead, is reported to whoever keeps the members, and
+owns nothing here until it is heard of again.
 """
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
@@ -33,7 +31,7 @@ from common.stream.viewer import ViewerKind
 from common.supervisor.app import WorkerContext
 from edge.feed import RelayFeed
 from edge.locate import Locator
-from edge.siblings import owner_of
+from edge.target import Target, TargetFinder
 
 _log = get_log("edge.pull")
 
@@ -59,18 +57,6 @@ class PullState(StrEnum):
     LOST = "lost"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where to relay from: a route's ``address`` and ``epoch``, or a sibling's ``slot``."""
-
-    address: str = ""
-    epoch: int | None = None
-    slot: int | None = None
-
-    def __str__(self) -> str:
-        return self.address if self.slot is None else f"worker {self.slot}"
-
-
 class Pull:
     """One stream's pull. `ready` says when there is media, or why there is none."""
 
@@ -89,24 +75,28 @@ class Pull:
         """Prepare to pull; ``since`` is how far somebody has the stream for whom it begins."""
         self.live = live
         self.state = PullState.RESOLVING
-        self.direct = direct
         self.over = False
         """Whether it has ended or is about to: it is no one's to join any more."""
         self._context = context
         self._settings = context.settings
         self._limits = context.settings.rtmp.limits()
         self._locator = locator
-        self._members = members
         self._sibling_silent = sibling_silent
         self._hops = hops
         self._asked_since = since
         self._loop = asyncio.get_running_loop()
         self._feed = RelayFeed(live, self._limits)
+        self._finder = TargetFinder(
+            live.key,
+            context.slot,
+            locator,
+            members,
+            context.settings.edge.negative_cache_s,
+            direct=direct,
+        )
         self._target: Target | None = None
         self._upstream: Upstream | None = None
         self._past_bytes_in = 0  # of relays that are over
-        self._misses = 0  # origin workers asked in a row that did not have it
-        self._wake = asyncio.Event()
         self._recheck = asyncio.Event()
         self._log = _log.bind(stream=live.key)
         self.ready: asyncio.Future[None] = self._loop.create_future()
@@ -117,6 +107,11 @@ class Pull:
     def key(self) -> StreamKey:
         """The stream's key."""
         return self.live.key
+
+    @property
+    def direct(self) -> bool:
+        """Whether it never goes to a sibling: one relays from this worker."""
+        return self._finder.direct
 
     @property
     def running(self) -> bool:
@@ -144,30 +139,30 @@ class Pull:
 
     def reconsider(self) -> None:
         """Look again whether the source in use is the right one; called when it may not be."""
-        self._wake.set()
+        self._finder.wake()
         self._check_source()
 
     def recheck(self) -> None:
         """Ask the table again about the source in use; called when announcements may be missed."""
-        self._wake.set()
+        self._finder.wake()
         self._recheck.set()
 
     def members_changed(self) -> None:
         """Look again at who pulls on this host; siblings that count on this worker ask again."""
-        self.direct = False
+        self._finder.direct = False
         self.reconsider()
 
     def go_direct(self) -> None:
         """Pull from the origin from now on: a sibling relays from this worker."""
         if not self.direct:
-            self.direct = True
+            self._finder.direct = True
             self.reconsider()
 
     def _check_source(self) -> None:
         target = self._target
         if target is None or self._upstream is None:
             return
-        if self._owner() != target.slot:
+        if self._finder.owner() != target.slot:
             self._move("siblings_changed")
             return
         route = self._locator.announced(self.key)
@@ -191,7 +186,7 @@ class Pull:
         backoff = Backoff(relay.backoff_min_s, relay.backoff_max_s)
         deadline = self._loop.time() + edge.hold_s
         while True:
-            target = await self._next_target(deadline)
+            target = await self._finder.find(deadline)
             if target is None:
                 self._give_up()
                 return
@@ -199,7 +194,7 @@ class Pull:
             outcome = await self._relay_from(target)
             now = self._loop.time()
             if self.state is not PullState.STREAMING:
-                self._misses += target.slot is None
+                self._finder.misses += target.slot is None
             else:
                 deadline = now + edge.grace_s
                 if now - began >= relay.backoff_max_s:  # one that dies at once earns no haste
@@ -207,12 +202,7 @@ class Pull:
             self.state = PullState.LOST if self.running else PullState.RESOLVING
             if outcome.reason == _LEFT:
                 continue
-            RELAY_LOSSES.inc(outcome.reason)
-            self._log.limited("relay_lost").info(
-                "relay lost", source=str(target), reason=str(outcome)
-            )
-            if target.epoch is not None and outcome.reason in _SUSPICIOUS:
-                self._locator.suspect(self.key, target.epoch)
+            self._tell_of_loss(target, outcome)
             if target.slot is not None and outcome.reason == _SILENT:
                 self._sibling_silent(target.slot)
                 if not self.running:
@@ -225,7 +215,13 @@ class Pull:
             if left <= 0 or (target.slot is not None and self._is_final(outcome)):
                 self._give_up()
                 return
-            await self._sleep(min(backoff.next_s(), left))
+            await self._finder.pause(min(backoff.next_s(), left))
+
+    def _tell_of_loss(self, target: Target, outcome: RelayError) -> None:
+        RELAY_LOSSES.inc(outcome.reason)
+        self._log.limited("relay_lost").info("relay lost", source=str(target), reason=str(outcome))
+        if target.epoch is not None and outcome.reason in _SUSPICIOUS:
+            self._locator.suspect(self.key, target.epoch)
 
     def _is_final(self, outcome: RelayError) -> bool:
         """Say whether a sibling's answer ends the wait: it has held, or given grace, already."""
@@ -239,41 +235,6 @@ class Pull:
         else:
             self._log.info("stream is over", viewers=len(self.live.viewers))
             self.live.end("stream_over")
-
-    async def _next_target(self, deadline: float) -> Target | None:
-        """Return where to relay from, as soon as that is known; None when the time is over."""
-        while True:
-            self._wake.clear()
-            owner = self._owner()
-            if owner is not None:
-                return Target(slot=owner)
-            try:
-                route = await self._locator.find(self.key)
-            except DirectoryUnavailable:
-                route = None
-            if route is not None:
-                return Target(self._locator.place(route, self._misses), route.epoch)
-            left = deadline - self._loop.time()
-            if left <= 0:
-                return None
-            await self._sleep(min(left, self._settings.edge.negative_cache_s))
-
-    def _owner(self) -> int | None:
-        """Return the sibling to relay from; None when this worker pulls itself."""
-        members = self._members()
-        own = self._context.slot
-        if self.direct or not members:
-            return None
-        owner = owner_of(self.key, members | {own})
-        return None if owner == own else owner
-
-    async def _sleep(self, seconds: float) -> None:
-        """Wait, but not longer than until something has changed."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            return
 
     async def _relay_from(self, target: Target) -> RelayError:
         self.state = PullState.CONNECTING
@@ -327,7 +288,7 @@ class Pull:
         self._feed.take(message)
         if self.state is not PullState.STREAMING and message.type_id != MessageType.DATA_AMF0:
             self.state = PullState.STREAMING
-            self._misses = 0
+            self._finder.misses = 0
             if self._target is not None and self._target.slot is None:
                 self._locator.found(self.key, self._target.address)
             if not self.ready.done():
@@ -347,7 +308,7 @@ class Pull:
                 pass  # it is time anyway
             self._recheck.clear()
             if ViewerKind.SIBLING not in self.live.viewers.values():
-                self.direct = False  # whoever made it so has gone elsewhere
+                self._finder.direct = False  # whoever made it so has gone elsewhere
             if self._target is not None and self._target.epoch is not None:
                 try:
                     await self._locator.find(self.key)
