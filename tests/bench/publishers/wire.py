@@ -43,15 +43,34 @@ class WireClip:
         self.duration_ms = clip.duration_ms
         self.prelude = b"".join(_chunks(tag, tag.payload, stream_id) for tag in clip.prelude)
         self.media = [_message(tag, stream_id) for tag in clip.media]
+        self._released_ms = _released_ms(clip)
 
     def due_ms(self, index: int) -> int:
-        """Return the time of the media message with this number, counted through all loops."""
+        """Return when the media message with this number, counted through all loops, is sent.
+
+        Not before the next picture: encoders interleave, so that ffmpeg and OBS hold sound back
+        until they know that no picture comes before it. Thirty bursts a second, not 77 messages.
+        """
         loop, at = divmod(index, len(self.media))
-        return self.media[at].timestamp + loop * self.duration_ms
+        return self._released_ms[at] + loop * self.duration_ms
 
     def message(self, index: int) -> bytes:
         """Return that message as it is to be sent just now."""
-        return self.media[index % len(self.media)].bytes_at(self.due_ms(index))
+        loop, at = divmod(index, len(self.media))
+        message = self.media[at]
+        return message.bytes_at(message.timestamp + loop * self.duration_ms)
+
+
+def _released_ms(clip: Clip) -> list[int]:
+    """Return for each media message the time of the first picture from it on."""
+    first = next(tag for tag in clip.media if tag.type_id == MessageType.VIDEO)
+    picture_ms = first.timestamp + clip.duration_ms  # of the next loop
+    released = []
+    for tag in reversed(clip.media):
+        if tag.type_id == MessageType.VIDEO:
+            picture_ms = tag.timestamp
+        released.append(picture_ms)
+    return released[::-1]
 
 
 def _message(tag: FlvTag, stream_id: int) -> WireMessage:

@@ -50,7 +50,18 @@ def test_the_wire_holds_the_clip_over_and_over(tmp_path: Path) -> None:
         assert (message.type_id, message.timestamp) == (wanted.type_id, wanted.timestamp)
         assert payload == wanted.payload
         assert (sent_ns is not None) == (message.type_id == MessageType.VIDEO)
-        assert wire.due_ms(index) == wanted.timestamp
+
+
+def test_sound_waits_for_the_next_picture(tmp_path: Path) -> None:
+    clip = clip_in(tmp_path)
+    wire = WireClip(clip, 1)
+    due = [wire.due_ms(index) for index in range(len(clip.media))]
+    assert due == sorted(due)
+    for index, due_ms in enumerate(due):
+        following = (clip.message(each) for each in range(index, 2 * len(clip.media)))
+        picture = next(tag for tag in following if tag.type_id == MessageType.VIDEO)
+        assert due_ms == picture.timestamp
+    assert len(set(due)) <= 121, "a burst for each picture, and one with the next loop's first"
 
 
 def test_headers_come_first_and_carry_no_stamp(tmp_path: Path) -> None:
