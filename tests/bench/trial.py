@@ -9,6 +9,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
+from common.supervisor.fdlimit import raise_fd_limit
+
 from .load import Load, Met
 from .metrics import Metrics
 from .players.fleet import Fleet
@@ -21,6 +23,7 @@ Say = Callable[[str], None]
 _TICK_S: Final = 1.0
 _SAMPLE_RATE: Final = 50.0
 _KIB: Final = 1024
+_OTHER_FILES: Final = 100  # that a process of players has open besides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +131,7 @@ class _Course:
         await self._join(fleet, 1, load.sample, max(load.sample / 2, _SAMPLE_RATE), **self._looks)
         await asyncio.sleep(load.quiet_s)
         with_sample = read_processes(running.pids)
-        await self._join(fleet, _processes(), load.players, load.rate)
+        await self._join(fleet, _processes(load.players), load.players, load.rate)
         if load.stalled:
             stalling = {"stalled": load.stalled, "stall_s": load.stall_s}
             await self._join(fleet, 1, 0, load.rate, **self._looks, **stalling)
@@ -193,7 +196,8 @@ class _Course:
 
     async def _let_join(self, stack: AsyncExitStack) -> Met:
         fleet = await stack.enter_async_context(Fleet())
-        await self._join(fleet, _processes(), self._load.joiners, self._load.join_rate)
+        joiners = self._load.joiners
+        await self._join(fleet, _processes(joiners), joiners, self._load.join_rate)
         fleet.measure()
         await asyncio.sleep(_TICK_S)
         return await fleet.finish()
@@ -225,5 +229,7 @@ class _Course:
         self._say(f"{count:,} play")
 
 
-def _processes() -> int:
-    return max(os.cpu_count() or 1, 2)
+def _processes(players: int) -> int:
+    """Return how many processes so many players need: one for each core, or what files allow."""
+    most = raise_fd_limit() - _OTHER_FILES
+    return max(os.cpu_count() or 1, 2, -(-players // most))

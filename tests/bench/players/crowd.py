@@ -53,6 +53,7 @@ class Crowd:
         self._selector = selectors.DefaultSelector()
         self._players: list[Player] = []
         self._stalled: list[Player] = []
+        self._unborn: Counter[str] = Counter()  # why, of players that got no socket
         self._asleep: dict[Player, float] = {}  # until when
         self._orders: list[str] = []
         self._next_tick = 0.0
@@ -63,10 +64,10 @@ class Crowd:
         self._selector.register(sys.stdin, selectors.EVENT_READ, None)
         began = time.monotonic()
         for number in range(options.count):
-            self._players.append(self._connect(options.first + number))
+            self._connect(options.first + number, self._players)
             self._run_until(began + (number + 1) / options.rate)
         for number in range(options.stalled):
-            self._stalled.append(self._connect(options.first + number, stalls=True))
+            self._connect(options.first + number, self._stalled, stalls=True)
         self._wait_for_start(self._players + self._stalled)
         tell("playing", count=self._playing())
         self._wait_for_order(MEASURE)
@@ -77,11 +78,21 @@ class Crowd:
             player.close()
         tell("result", **figures)
 
-    def _connect(self, number: int, *, stalls: bool = False) -> Player:
+    def _connect(self, number: int, players: list[Player], *, stalls: bool = False) -> None:
+        try:
+            player = self._new_player(number, stalls=stalls)
+        except OSError as error:  # of descriptors or ports
+            self._unborn[error.strerror or "error"] += 1
+            return
+        players.append(player)
+        if player.phase is not Phase.OVER:
+            self._selector.register(player.socket, selectors.EVENT_WRITE, player)
+
+    def _new_player(self, number: int, *, stalls: bool) -> Player:
         script = self._scripts[number % len(self._scripts)]
         wakes = stalls and self._options.stall_s > 0
         looks = wakes or (self._options.parse and not stalls)
-        player = Player(
+        return Player(
             script.address,
             script if self._options.rtmp else None,
             Sample(self._clip, may_skip=stalls) if looks else None,
@@ -89,9 +100,6 @@ class Crowd:
             source=loopback_source(script.address, number),
             receive_buffer=_SMALL_BUFFER_BYTES if stalls else 0,
         )
-        if player.phase is not Phase.OVER:
-            self._selector.register(player.socket, selectors.EVENT_WRITE, player)
-        return player
 
     def _wait_for_start(self, players: Sequence[Player]) -> None:
         deadline = time.monotonic() + self._options.start_timeout_s
@@ -128,7 +136,7 @@ class Crowd:
         return {
             "players": self._options.count,
             "started": len(playing),
-            "failed": Counter(failed),
+            "failed": Counter(failed) + self._unborn,
             "disconnected": Counter(each.end for each in playing if each.end),
             "kbps": [min(rates, default=0.0), max(rates, default=0.0)],
             "bytes": sum(each.window_bytes for each in playing),

@@ -35,6 +35,7 @@ async def _run(bench: Bench, result: Result) -> None:
     trials = await bench.compare(result, contenders, _REPEATS)
     result.tables += [cost_table(trials), _ratios(trials, bench.peers)]
     result.goals += _goals(trials)
+    result.notes += [f"{name}: {', '.join(settings)}" for name, settings, _, _ in _WAYS]
     lateness = {
         name: [latency for trial in each for latency in trial.met.latencies_ms]
         for name, each in trials.items()

@@ -51,6 +51,7 @@ async def _run(bench: Bench, result: Result) -> None:
     else:
         result.problems.append(f"not even {round(wanted * _STEPS[-1]):,} players held")
     result.tables.append(Table(headings=_HEADINGS, rows=rows))
+    result.notes.append(f"With {', '.join(_SETTINGS)}.")
 
 
 def held(trial: Trial) -> bool:
