@@ -30,6 +30,14 @@ _SMOOTHING: Final = 0.3
 _AT_ONCE_S: Final = 0.001
 """Shorter waits are not worth a timer, whose resolution is 1 ms."""
 
+_GATHER_SHARE: Final = 0.5
+_GATHER_MAX_S: Final = 0.002
+"""A round waits for so much of its own cost, at most so long, for what comes with its beginning.
+
+Encoders send a picture and the sound before it one after the other. Both in one round cost half of
+what two rounds cost, and the last viewer of a round waits for all of it anyway. Where rounds cost
+next to nothing, no message waits."""
+
 
 @dataclass(slots=True)
 class FanoutTotals:
@@ -128,7 +136,8 @@ class Flusher:
 
     def _schedule(self) -> None:
         self._busy = True
-        delay = self._round_began + self._interval - self._now()
+        spaced = self._round_began + self._interval - self._now()
+        delay = max(spaced, min(self._cost * _GATHER_SHARE, _GATHER_MAX_S))
         if delay < _AT_ONCE_S:
             # Not this very moment: messages that came in one read go out in one block.
             self._loop.call_soon(self._begin_round)

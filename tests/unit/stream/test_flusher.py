@@ -99,6 +99,21 @@ def test_after_a_pause_a_message_does_not_wait() -> None:
     assert watcher.payloads()[-1] == b"F1"
 
 
+def test_where_a_round_is_dear_a_message_waits_for_what_comes_with_it() -> None:
+    fanout, watchers = begin(20, cost_s=0.000_15, cpu_share=1.0)
+    settled_interval(fanout)  # 3 ms a round
+    before = len(watchers[0].sink.writes)
+    fanout.loop.now += 1
+    began = fanout.loop.now
+    fanout.push(Role.FRAME, b"F1")
+    fanout.loop.turn()
+    assert fanout.loop.next_timer == pytest.approx(began + 0.001_5, abs=0.000_1)
+    fanout.push(Role.FRAME, b"F2")
+    fanout.flush()
+    assert len(watchers[0].sink.writes) == before + 1
+    assert watchers[0].payloads()[-2:] == [b"F1", b"F2"]
+
+
 def test_a_long_round_gives_other_work_a_turn_between_its_slices() -> None:
     fanout, watchers = begin(40, slice_viewers=16)
     fanout.loop.now += 1
