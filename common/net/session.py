@@ -107,7 +107,7 @@ class Session:
 
     def stream_name(self, name: str) -> StreamName:
         """Return the stream that the client means; raises StreamNameError."""
-        return resolve(self._app, name, self._tc_url, self._services.vhosts)
+        return _resolved(self._app, name, self._tc_url, self._services.vhosts)
 
     def closed(self, closed: Closed) -> None:
         """Note the end as the protocol sees it: the reason for metrics and the log."""
@@ -200,6 +200,10 @@ class Session:
             )
         self._stop_publishing(reason)
         self._stop_playing()
+
+
+# Thousands of players ask for the same: one copy of the answer is kept, and found at once.
+_resolved = lru_cache(maxsize=1024)(resolve)
 
 
 @lru_cache(maxsize=1024)
