@@ -16,7 +16,7 @@ TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint fuzz failure-lab soak bench microbench \
-	chart-test chart-docs chart-lock manifests docs lock docker-lock clean
+	chart-test image-test chart-docs chart-lock manifests docs lock docker-lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ chart-test: setup $(CHART_TOOLS) $(CHECKOV) ## Check the Helm chart, the manifes
 		--directory helm/headwater --var-file helm/headwater/ci/external-redis-values.yaml
 	.venv-checkov/bin/checkov --config-file tests/chart/checkov.yaml --directory k8s/base
 	.venv-checkov/bin/checkov --config-file tests/chart/checkov.yaml --directory docker
+
+image-test: setup $(CHART_TOOLS) ## Build the image, run a cluster of containers, replace every node (root; Linux)
+	$(BIN)/python -m tests.image.run
 
 chart-docs: $(CHART_TOOLS) ## Write the tables of helm/headwater/README.md anew
 	$(CHART_BIN)/python helm/readme.py

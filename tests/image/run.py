@@ -1,0 +1,127 @@
+"""`make image-test`: builds the image without a network and runs a cluster of containers from it.
+
+A Docker engine of its own is started in a network namespace of its own, so that neither an engine
+nor the firewall of this machine is touched, and ended again. Where that cannot be done it says why
+and goes out with 0, or with 1 where HEADWATER_IMAGE_TEST=required.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Final
+
+from tests.image.build import BuildError, build, fetch
+from tests.image.say import say
+
+NAMESPACE: Final = f"hw-image-{os.getpid()}"
+ENGINE_START_S: Final = 60
+TESTS: Final = "tests/image/test_containers.py"
+_INSIDE: Final = "HEADWATER_IMAGE_TEST_FOLDER"
+_NEEDED: Final = ("dockerd", "docker", "nsenter", "ip", "iptables", "debootstrap", "haproxy")
+
+
+class CannotStart(Exception):
+    """No engine can be started here; the text says why."""
+
+
+def main() -> int:
+    """Run everything; return the exit code."""
+    try:
+        folder = os.environ.get(_INSIDE)
+        return _in_namespace(Path(folder)) if folder else _make_namespace()
+    except CannotStart as problem:
+        say(f"NOT RUN, no Docker engine can be started here: {problem}")
+        return int(os.environ.get("HEADWATER_IMAGE_TEST") == "required")
+    except BuildError as problem:
+        say(str(problem))
+        return 1
+
+
+def _make_namespace() -> int:
+    if os.geteuid():
+        raise CannotStart("it needs root")
+    if missing := [tool for tool in _NEEDED if shutil.which(tool) is None]:
+        raise CannotStart(f"missing: {', '.join(missing)}")
+    made = subprocess.run(
+        ["ip", "netns", "add", NAMESPACE], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        raise CannotStart(f"no network namespace: {made.stderr.strip()}")
+    folder = Path(tempfile.mkdtemp(prefix="hw-image-"))
+    try:
+        # nsenter, as `ip netns exec` would hide the cgroups from the engine.
+        inside = ["nsenter", f"--net=/run/netns/{NAMESPACE}"]
+        subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
+        with _told_time("a base and wheels are fetched"):
+            fetch(folder)  # here, as there is no network inside
+        command = [*inside, sys.executable, "-m", "tests.image.run"]
+        environment = {**os.environ, _INSIDE: str(folder)}
+        return subprocess.run(command, env=environment, check=False).returncode
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run(["ip", "netns", "delete", NAMESPACE], check=False)
+
+
+def _in_namespace(folder: Path) -> int:
+    with _engine(folder) as host:
+        os.environ.update(DOCKER_HOST=host, DOCKER_BUILDKIT="0")
+        with _told_time("images are built"):
+            build(folder)
+        command = [sys.executable, "-m", "pytest", TESTS, "-p", "no:cacheprovider", "-s"]
+        return subprocess.run(command, check=False).returncode
+
+
+@contextmanager
+def _told_time(what: str) -> Iterator[None]:
+    began = monotonic()
+    yield
+    say(f"{what}, {monotonic() - began:.0f} s")
+
+
+@contextmanager
+def _engine(folder: Path) -> Iterator[str]:
+    """Run an engine whose state is below ``folder``; yield its address."""
+    host = f"unix://{folder}/docker.sock"
+    log = folder / "dockerd.log"
+    with log.open("wb") as output:
+        engine = subprocess.Popen(
+            [
+                *("dockerd", "--data-root", str(folder / "data"), "--exec-root"),
+                *(str(folder / "exec"), "--pidfile", str(folder / "pid"), "--host", host),
+            ],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait_for(engine, host, log)
+        yield host
+    finally:
+        engine.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            engine.wait(30)
+        engine.kill()
+        # What an engine that was killed leaves mounted would keep its folder from going.
+        for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+            if line.split()[1].startswith(str(folder)):
+                subprocess.run(["umount", "--lazy", line.split()[1]], check=False)
+
+
+def _wait_for(engine: subprocess.Popen[bytes], host: str, log: Path) -> None:
+    deadline = monotonic() + ENGINE_START_S
+    while monotonic() < deadline and engine.poll() is None:
+        asked = subprocess.run(["docker", "-H", host, "info"], capture_output=True, check=False)
+        if asked.returncode == 0:
+            return
+        sleep(0.2)
+    words = log.read_text(errors="replace").strip().splitlines()[-3:]
+    raise CannotStart(f"dockerd does not run: {' / '.join(words)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
