@@ -86,8 +86,10 @@ class AdminServer:
             max_headers=MAX_HEADERS,
         )
         loop = asyncio.get_running_loop()
+        # "::" takes IPv4 as well, as at the RTMP port; asyncio would keep it to IPv6.
+        host = None if self._host in ("", "::") else self._host
         self._listener = await loop.create_server(
-            self._accept, self._host or None, self._port, backlog=MAX_CONNECTIONS
+            self._accept, host, self._port, backlog=MAX_CONNECTIONS
         )
         return cast("int", self._listener.sockets[0].getsockname()[1])
 

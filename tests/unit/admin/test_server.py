@@ -9,6 +9,7 @@ import pytest_asyncio
 from common.admin import server as server_module
 from common.admin.health import Component, NodeHealth
 from common.admin.server import AdminServer
+from common.local.redis_server import free_port
 
 SERVING = NodeHealth(workers=2, ready_workers=2, started=True)
 REDIS_DOWN = Component(name="redis", ok=False, reason="unreachable since 2026-01-31T10:00:00Z")
@@ -200,3 +201,17 @@ async def test_stopping_ends_open_connections_and_frees_the_port() -> None:
     writer.close()
     with pytest.raises(OSError, match=r"refused|Connect"):
         await asyncio.open_connection("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["", "::", "0.0.0.0"])
+async def test_all_addresses_are_those_of_ipv4_too(host: str) -> None:
+    # Kubernetes asks a pod at its first address, which in a cluster of both families may be either.
+    node = Node()
+    server = AdminServer(
+        host, free_port(), health=lambda: node.health, metrics=node.metrics, status=node.status
+    )
+    port = await server.start()
+    try:
+        assert (await send(port, b"GET /livez HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.")
+    finally:
+        await server.stop()
