@@ -12,7 +12,7 @@ from common.media import ertmp
 from common.media.codec import FOURCC_NAMES, LEGACY_AUDIO_NAMES, LEGACY_VIDEO_NAMES
 from common.media.ertmp import AudioType, EnhancedBody, FrameType, Track, VideoType
 from common.media.packet import Role
-from common.rtmp.message import MessageType
+from common.rtmp.message import VIDEO
 
 SEVERAL_TRACKS: Final = -1
 """Stands for a track id where one message carries several tracks (Multitrack ManyTracks)."""
@@ -56,30 +56,14 @@ def classify(type_id: int, payload: bytes) -> Classified:
     are DROP. Raises MediaError, and nothing else, for a body that is broken or of a reserved
     kind: that message is not to be forwarded, the stream goes on.
     """
-    if type_id == MessageType.VIDEO:
-        return classify_video(payload)
-    return classify_audio(payload)
-
-
-def classify_video(payload: bytes) -> Classified:
-    """Return what a video body is; see `classify`."""
-    # Short bodies may be empty behind their head, which the table does not see.
+    # Short bodies may be empty behind their head, which the tables do not see.
     if len(payload) > _SHORT_BYTES:
-        head = payload[:5] if payload[0] & ENHANCED else payload[:2]
-        known = _VIDEO_HEADS.get(head)
+        heads = _VIDEO_HEADS if type_id == VIDEO else _AUDIO_HEADS
+        # No enhanced head begins like a legacy one.
+        known = heads.get(payload[:2]) or heads.get(payload[:5])
         if known is not None:
             return known
-    return _classify_video(payload)
-
-
-def classify_audio(payload: bytes) -> Classified:
-    """Return what an audio body is; see `classify`."""
-    if len(payload) > _SHORT_BYTES:
-        head = payload[:5] if payload[0] >> 4 == _ENHANCED_AUDIO else payload[:2]
-        known = _AUDIO_HEADS.get(head)
-        if known is not None:
-            return known
-    return _classify_audio(payload)
+    return _classify_video(payload) if type_id == VIDEO else _classify_audio(payload)
 
 
 def composition_time_ms(payload: bytes) -> int:
@@ -103,7 +87,7 @@ def composition_time_ms(payload: bytes) -> int:
 
 def track_ids(type_id: int, payload: bytes) -> frozenset[int]:
     """Return the tracks that an enhanced body carries. Raises MediaError."""
-    parse = ertmp.parse_video if type_id == MessageType.VIDEO else ertmp.parse_audio
+    parse = ertmp.parse_video if type_id == VIDEO else ertmp.parse_audio
     return frozenset(track.track_id for track in parse(payload).tracks)
 
 

@@ -10,6 +10,11 @@ from common.media.ertmp import MAX_TRACKS
 from common.media.flv import SEVERAL_TRACKS, track_ids
 from common.media.packet import Packet, Role
 
+_KEYFRAME: Final = Role.KEYFRAME
+_FRAME: Final = Role.FRAME
+_AUDIO: Final = Role.AUDIO
+_DATA: Final = Role.DATA
+
 _JOINER_ORDER: Final = (
     Role.METADATA,
     Role.VIDEO_INFO,
@@ -145,15 +150,18 @@ class GopCache:
     def add(self, packet: Packet) -> None:
         """Take the next packet of the stream; headers, ends and drops are none of the cache's."""
         role = packet.role
-        if role is Role.KEYFRAME:
-            self._begin(packet)
-            return
-        if role is Role.FRAME:
+        if role is _AUDIO:
+            self._audio_run += 1
+            if self._audio_run >= VIDEO_LOST_AFTER and self.has_video:
+                self.has_video = False
+                self.empty()
+        elif role is _FRAME:
             self._audio_run = 0
             self.has_video = True
-        elif role is Role.AUDIO:
-            self._count_audio()
-        elif role is not Role.DATA:
+        elif role is _KEYFRAME:
+            self._begin(packet)
+            return
+        elif role is not _DATA:
             return
         if self.packets:
             self._append(packet)
@@ -179,17 +187,12 @@ class GopCache:
         self._append(packet)
 
     def _append(self, packet: Packet) -> None:
+        packets = self.packets
+        packets.append(packet)
         self._bytes += len(packet.payload)
-        self.packets.append(packet)
         if (
             self._bytes > self._max_bytes
-            or len(self.packets) > self._max_packets
+            or len(packets) > self._max_packets
             or packet.timestamp - self._first_timestamp > self._max_ms
         ):
-            self.empty()
-
-    def _count_audio(self) -> None:
-        self._audio_run += 1
-        if self._audio_run >= VIDEO_LOST_AFTER and self.has_video:
-            self.has_video = False
             self.empty()

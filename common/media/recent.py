@@ -16,6 +16,8 @@ from common.media.packet import Packet, Role
 from common.media.timeline import CODED
 from common.rtmp.message import TIMESTAMP_MASK
 
+_KEYFRAME: Final = Role.KEYFRAME
+
 MIN_SECTION_MS: Final = 1_900
 """A section is no shorter, or the cut of a relay could outlast two GOPs of streams that consist of
 keyframes; the usual GOP of 2 s makes one."""
@@ -68,24 +70,29 @@ class RecentPackets:
         """Take the next packet of the stream."""
         self.count += 1
         current = self._current
+        age = packet.timestamp - self._began_at
+        self._bytes += len(packet.payload)
+        if (
+            self._bytes > self._max_bytes
+            or age > self._max_ms
+            or (packet.role is _KEYFRAME and age >= MIN_SECTION_MS)
+            or len(current) >= self._max_packets
+            or not current
+        ):
+            self._begin_section(packet)
+        else:
+            current.append(packet)
+
+    def _begin_section(self, packet: Packet) -> None:
         size = len(packet.payload)
         if size > self._max_bytes or not self._max_packets:
             self.clear()  # a gap would be taken for all there was
             return
-        age = packet.timestamp - self._began_at
-        if current and (
-            (packet.role is Role.KEYFRAME and age >= MIN_SECTION_MS)
-            or age > self._max_ms
-            or self._bytes + size > self._max_bytes
-            or len(current) >= self._max_packets
-        ):
-            self._former = current
-            current = self._current = []
-        if not current:
-            self._began_at = packet.timestamp
-            self._bytes = 0
-        current.append(packet)
-        self._bytes += size
+        if self._current:
+            self._former = self._current
+        self._current = [packet]
+        self._began_at = packet.timestamp
+        self._bytes = size
 
     def clear(self) -> None:
         """Forget all: what follows is of another session."""

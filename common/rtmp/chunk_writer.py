@@ -25,7 +25,9 @@ DEFAULT_CHUNK_SIZE: Final = 128
 _EXTENDED: Final = 0xFFFFFF
 _MAX_LENGTH: Final = 0xFFFFFF
 
-# csid 1 and time 3, length 3 and type 1, stream id 4 (little-endian, which the format cannot say)
+# csid 1 and time 3, length 3 and type 1, stream id 4 (little-endian, which the format cannot say but
+# of an id of one byte)
+_USUAL_HEADER = Struct(">IIB3x")
 _HEADER = Struct(">II4s")
 _HEADER_EXTENDED = Struct(">II4sI")
 _CONTINUATION_EXTENDED = Struct(">BI")
@@ -44,14 +46,20 @@ def chunk_message(
         raise UsageError(f"cannot send {length} B on chunk stream {csid}")
     timestamp &= TIMESTAMP_MASK
     sized_type = length << 8 | type_id
-    stream = stream_id.to_bytes(4, "little")
     if timestamp < _EXTENDED:
-        header = _HEADER.pack(csid << 24 | timestamp, sized_type, stream)
+        if stream_id < 256:
+            header = _USUAL_HEADER.pack(csid << 24 | timestamp, sized_type, stream_id)
+        else:
+            stream = stream_id.to_bytes(4, "little")
+            header = _HEADER.pack(csid << 24 | timestamp, sized_type, stream)
+        if length <= chunk_size:
+            return header + payload
         continuation = bytes((0xC0 | csid,))
     else:  # every chunk repeats the time: ffmpeg and librtmp read it there without looking
+        stream = stream_id.to_bytes(4, "little")
         header = _HEADER_EXTENDED.pack(csid << 24 | _EXTENDED, sized_type, stream, timestamp)
+        if length <= chunk_size:
+            return header + payload
         continuation = _CONTINUATION_EXTENDED.pack(0xC0 | csid, timestamp)
-    if length <= chunk_size:
-        return header + payload
     pieces = [payload[at : at + chunk_size] for at in range(0, length, chunk_size)]
     return header + continuation.join(pieces)

@@ -6,13 +6,9 @@ from typing import Final
 
 from common.media.packet import Packet
 from common.rtmp.chunk_writer import CSID_AUDIO, CSID_DATA, CSID_VIDEO, chunk_message
-from common.rtmp.message import MessageType
+from common.rtmp.message import AUDIO, DATA_AMF0, VIDEO
 
-_CSIDS: Final = {
-    int(MessageType.AUDIO): CSID_AUDIO,
-    int(MessageType.VIDEO): CSID_VIDEO,
-    int(MessageType.DATA_AMF0): CSID_DATA,
-}
+_CSIDS: Final = {AUDIO: CSID_AUDIO, VIDEO: CSID_VIDEO, DATA_AMF0: CSID_DATA}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +34,21 @@ class OutputSpec:
 
     def takes(self, packet: Packet) -> bool:
         """Return whether ``packet`` belongs to this serialisation."""
-        if packet.type_id == MessageType.AUDIO:
+        if packet.type_id == AUDIO:
             return self.audio
-        if packet.type_id == MessageType.VIDEO:
+        if packet.type_id == VIDEO:
             return self.video
         return True
 
     def chunk(self, packet: Packet, timestamp: int) -> bytes:
         """Return ``packet`` on the wire, as of ``timestamp``."""
+        type_id = packet.type_id
         return chunk_message(
-            packet.type_id,
+            type_id,
             timestamp,
             self.stream_id,
             packet.payload,
-            csid=_CSIDS[packet.type_id],
+            csid=_CSIDS[type_id],
             chunk_size=self.chunk_size,
         )
 

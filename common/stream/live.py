@@ -6,18 +6,22 @@ source: viewers stay while a new source is found, and go on at a keyframe.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from common.config.model import GopSettings
 from common.ids import StreamKey
 from common.media.gop import GopCache, HeaderCache
 from common.media.packet import HEADER_ROLES, Packet, Role
 from common.media.recent import RecentPackets, ResumePoint
-from common.rtmp.message import MessageType
+from common.rtmp.message import AUDIO, VIDEO
 from common.stream.blocks import OutputSpec
 from common.stream.flusher import Flusher
 from common.stream.output import Output
 from common.stream.source import StreamSource
 from common.stream.viewer import Viewer, ViewerKind
+
+_KEYFRAME: Final = Role.KEYFRAME
+_FRAME: Final = Role.FRAME
 
 
 @dataclass(slots=True)
@@ -28,6 +32,17 @@ class StreamTotals:
     audio_in: int = 0
     video_in: int = 0
     data_in: int = 0
+
+    def count(self, packet: Packet) -> None:
+        """Take note of a packet."""
+        self.bytes_in += len(packet.payload)
+        type_id = packet.type_id
+        if type_id == AUDIO:
+            self.audio_in += 1
+        elif type_id == VIDEO:
+            self.video_in += 1
+        else:
+            self.data_in += 1
 
 
 class LiveStream:
@@ -94,34 +109,24 @@ class LiveStream:
     def push(self, packet: Packet) -> None:
         """Take the next packet: cache it, and hand it to every output."""
         role = packet.role
-        players_have_it = False
         if role in HEADER_ROLES:
-            changed = self.headers.put(packet)
-            players_have_it = self._is_former_header(packet)
-            if changed:
-                self._header_changed(packet, players_have_it)
-            elif players_have_it:
-                return  # and relays: it was not they that were told of a new source
-        elif role is Role.KEYFRAME:
+            self._push_header(packet)
+            return
+        gop = self.gop
+        if role is _KEYFRAME:
             self._awaits_keyframe = False
-            self.gop.add(packet)
-        elif role is Role.FRAME:
+        elif role is _FRAME and (self._awaits_keyframe or gop.audio_only):
             # It refers to pictures of a source that is gone, or from before a long time without
             # video, which viewers that have come meanwhile do not have.
-            if self._awaits_keyframe or self.gop.audio_only:
-                return
-            self.gop.add(packet)
-        else:
-            self.gop.add(packet)
-        if self._former_headers and role not in HEADER_ROLES:
+            return
+        gop.add(packet)
+        if self._former_headers:
             # Somebody may start here: with the headers known by now, and those that follow.
             self._former_headers.clear()
-        self._count(packet)
+        self.totals.count(packet)
         self.recent.add(packet)
         for output in self._outputs.values():
-            # Relays have forgotten the headers of the source before: all come again.
-            if not players_have_it or output.spec.relay:
-                output.add(packet)
+            output.add(packet)
 
     def forget_metadata(self) -> None:
         """Give newcomers no onMetaData until there is a new one; others keep what they have."""
@@ -164,6 +169,20 @@ class LiveStream:
         for viewer in list(self.viewers):
             viewer.owner.viewer_ended(viewer, reason)
 
+    def _push_header(self, packet: Packet) -> None:
+        changed = self.headers.put(packet)
+        players_have_it = self._is_former_header(packet)
+        if changed:
+            self._header_changed(packet, players_have_it)
+        elif players_have_it:
+            return  # and relays: it was not they that were told of a new source
+        self.totals.count(packet)
+        self.recent.add(packet)
+        for output in self._outputs.values():
+            # Relays have forgotten the headers of the source before: all come again.
+            if not players_have_it or output.spec.relay:
+                output.add(packet)
+
     def _leave(self, viewer: Viewer) -> None:
         if viewer.seat is not None:
             viewer.seat.leave(viewer)
@@ -181,13 +200,3 @@ class LiveStream:
             if packet.role in (Role.VIDEO_HEADER, Role.AUDIO_HEADER):
                 self.gop.empty()  # what it holds needs the old header
                 self.recent.headers_changed()
-
-    def _count(self, packet: Packet) -> None:
-        totals = self.totals
-        totals.bytes_in += len(packet.payload)
-        if packet.type_id == MessageType.VIDEO:
-            totals.video_in += 1
-        elif packet.type_id == MessageType.AUDIO:
-            totals.audio_in += 1
-        else:
-            totals.data_in += 1

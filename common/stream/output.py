@@ -22,18 +22,21 @@ than that is further behind than the limit, and no clock per message is needed.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from common.config.model import FanoutSettings
 from common.media.gop import GopCache, HeaderCache
 from common.media.packet import Packet, Role
 from common.media.recent import RecentPackets, ResumePoint
-from common.rtmp.message import MessageType
+from common.rtmp.message import AUDIO, VIDEO
 from common.stream.blocks import Block, OutputSpec
 from common.stream.flusher import Flusher, Write
 from common.stream.lag import LagWindow
 from common.stream.source import StreamSource
 from common.stream.viewer import Viewer
+
+_KEYFRAME: Final = Role.KEYFRAME
+_AUDIO: Final = Role.AUDIO
 
 
 class Source(Protocol):
@@ -114,18 +117,19 @@ class Output:
         """Serialise ``packet``; it is written at the next flush."""
         type_id = packet.type_id
         role = packet.role
-        if type_id == MessageType.AUDIO:
-            if not self.spec.audio:
+        spec = self.spec
+        if type_id == AUDIO:
+            if not spec.audio:
                 return
-        elif type_id == MessageType.VIDEO and not self.spec.video:
+        elif type_id == VIDEO and not spec.video:
             return
-        if role is Role.KEYFRAME or (role is Role.AUDIO and self._is_wanted_entry()):
+        if role is _KEYFRAME or (self._waiting and role is _AUDIO and self._is_wanted_entry()):
             self._entry = EntryPoint(
                 len(self._pending),
                 self._header_block(packet.timestamp),
                 self._stream.header_version,
             )
-        self._pending.append(self.spec.chunk(packet, packet.timestamp))
+        self._pending.append(spec.chunk(packet, packet.timestamp))
         self._pending_types.append(type_id)
         if not self._dirty:
             self._dirty = True
@@ -248,12 +252,8 @@ class Output:
         self._writers = None
 
     def _is_wanted_entry(self) -> bool:
-        """Tell whether somebody waits to start and there is no picture to wait for."""
-        return bool(
-            self._waiting
-            and self._entry is None
-            and not (self.spec.video and self._stream.has_video)
-        )
+        """Tell whether those who wait can start here: there is no picture to wait for."""
+        return self._entry is None and not (self.spec.video and self._stream.has_video)
 
     def _start_waiting(self, entry: EntryPoint, now: float) -> None:
         at = entry.index
