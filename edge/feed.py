@@ -9,7 +9,7 @@ from common.logs import get_log
 from common.media.recent import ResumePoint
 from common.media.relay_timeline import RelayTimeline
 from common.rtmp.limits import RtmpLimits
-from common.rtmp.message import Message, MessageType
+from common.rtmp.message import DATA_AMF0, Message
 from common.stream.ingest import StreamFeed
 from common.stream.live import LiveStream
 from common.stream.source import StreamSource, is_source, new_source, parse_source
@@ -46,14 +46,21 @@ class RelayFeed:
         if self._begun and self._fed_epoch is not None:
             self._fed_epoch = epoch
 
-    def take(self, message: Message) -> None:
-        """Take the relay's next message."""
-        if message.type_id == MessageType.DATA_AMF0 and is_source(message.payload):
-            self._take_source(message)
-            return
-        if not self._begun:
-            self._begin_unnamed()
-        self._feed.take(message)
+    def take(self, messages: list[Message]) -> None:
+        """Take the relay's next messages."""
+        begin = 0
+        for index, message in enumerate(messages):
+            if message.type_id == DATA_AMF0 and is_source(message.payload):
+                self._feed_with(messages[begin:index])
+                self._take_source(message)
+                begin = index + 1
+        self._feed_with(messages[begin:] if begin else messages)
+
+    def _feed_with(self, messages: list[Message]) -> None:
+        if messages:
+            if not self._begun:
+                self._begin_unnamed()
+            self._feed.take(messages)
 
     def _take_source(self, message: Message) -> None:
         source = parse_source(message.payload, self._limits)

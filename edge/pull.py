@@ -25,7 +25,7 @@ from common.media.recent import ResumePoint
 from common.metrics import PUBLISH_TO_EDGE, RELAY_LOSSES, RELAY_ROUND_TRIP
 from common.net.hello import RelayHello
 from common.relay.upstream import Upstream, UpstreamAddress, UpstreamTimes, open_upstream
-from common.rtmp.message import Message, MessageType
+from common.rtmp.message import DATA_AMF0, Message
 from common.stream.live import LiveStream
 from common.stream.viewer import ViewerKind
 from common.supervisor.app import WorkerContext
@@ -55,6 +55,9 @@ class PullState(StrEnum):
     CONNECTING = "connecting"
     STREAMING = "streaming"
     LOST = "lost"
+
+
+_STREAMING: Final = PullState.STREAMING
 
 
 class Pull:
@@ -283,10 +286,10 @@ class Pull:
             return UpstreamAddress(unix=self._context.sibling_socket(target.slot))
         return UpstreamAddress.parse(target.address)
 
-    def _take(self, message: Message) -> None:
+    def _take(self, messages: list[Message]) -> None:
         """Feed the stream with what the relay brings."""
-        self._feed.take(message)
-        if self.state is not PullState.STREAMING and message.type_id != MessageType.DATA_AMF0:
+        self._feed.take(messages)
+        if self.state is not _STREAMING and any(each.type_id != DATA_AMF0 for each in messages):
             self.state = PullState.STREAMING
             self._finder.misses = 0
             if self._target is not None and self._target.slot is None:

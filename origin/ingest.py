@@ -70,14 +70,14 @@ class PublishSession:
         """Whether it waits for its stream."""
         return self._warm is not None
 
-    def media(self, message: Message) -> None:
+    def media(self, messages: list[Message]) -> None:
         """Feed the stream; after a sleep of the worker, only when its leases are confirmed."""
         if self._feed is None:
             return
         if self._kept is None and self._leases.trusted:
-            self._feed.take(message)
+            self._feed.take(messages)
         else:
-            self._keep(message)
+            self._keep(messages)
 
     def stop(self, reason: str) -> None:
         """End the session: the encoder has stopped or is gone."""
@@ -155,7 +155,7 @@ class PublishSession:
             self.stop("cancelled")
         return accepted
 
-    def _keep(self, message: Message) -> None:
+    def _keep(self, messages: list[Message]) -> None:
         """Keep what came in the same read; the encoder's next bytes wait in its socket."""
         if self._kept is None:
             self._kept = []
@@ -163,13 +163,12 @@ class PublishSession:
                 self._link.transport.pause_reading()
             self._asking = asyncio.ensure_future(self._go_on())
             close_on_error(self._asking, self._link)
-        self._kept.append(message)
+        self._kept += messages
 
     async def _go_on(self) -> None:
         """Feed what was kept, if the stream is still ours: otherwise the session is over."""
         await self._leases.until_trusted()
-        for message in self._take_kept():
-            self.media(message)
+        self.media(self._take_kept())
 
     def _take_kept(self) -> list[Message]:
         kept, self._kept = self._kept, None

@@ -202,14 +202,21 @@ class RtmpConnection(asyncio.Protocol):
         closed: Closed | None = None
         changed = False
         while events := core.events():
+            media: list[Message] = []
             for event in events:
-                if type(event) is Message:  # the hot path: a publisher's media
-                    session.media(event)
-                elif isinstance(event, Closed):
+                if type(event) is Message:  # the hot path: a publisher's media, by the read
+                    media.append(event)
+                    continue
+                if media:
+                    session.media(media)
+                    media = []
+                if isinstance(event, Closed):
                     closed = event
                 else:
                     changed = True
                     session.handle(event)
+            if media:
+                session.media(media)
         if output := core.data_to_send():
             changed = True
             self.write(output)

@@ -32,16 +32,20 @@ class LastGop:
         """Whether it waits for its stream."""
         return self._publishing.stands_by
 
-    def media(self, message: Message) -> None:
+    def media(self, messages: list[Message]) -> None:
         """Pass media on, unless it begins what is not to come here any more."""
+        for message in messages:
+            if self._ends_at(message):
+                self._link.close(self._reason)
+                return
+            self._publishing.media([message])
+
+    def _ends_at(self, message: Message) -> bool:
         if message.type_id == MessageType.AUDIO:
             self._audio_in_a_row += 1
         elif message.type_id == MessageType.VIDEO:
             self._audio_in_a_row = 0
-        if self._audio_in_a_row > AUDIO_ONLY_MESSAGES or _is_keyframe(message):
-            self._link.close(self._reason)
-        else:
-            self._publishing.media(message)
+        return self._audio_in_a_row > AUDIO_ONLY_MESSAGES or _is_keyframe(message)
 
     def stop(self, reason: str) -> None:
         """End the session."""

@@ -40,8 +40,8 @@ class Publishing(Protocol):
         """Whether it waits for its stream, and nobody is served what it sends."""
         ...
 
-    def media(self, message: Message) -> None:
-        """Take the next media message."""
+    def media(self, messages: list[Message]) -> None:
+        """Take the next media messages, those that one read has brought."""
         ...
 
     def stop(self, reason: str) -> None:

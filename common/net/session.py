@@ -71,10 +71,10 @@ class Session:
             return "standby" if self._publishing.stands_by else "publisher"
         return self._viewer_kind().value if self._playback else "client"
 
-    def media(self, message: Message) -> None:
+    def media(self, messages: list[Message]) -> None:
         """Pass on a publisher's media."""
         if self._publishing is not None:
-            self._publishing.media(message)
+            self._publishing.media(messages)
 
     def congestion(self, congested: bool) -> None:
         """Tell the viewers of this connection that it is congested, or no longer."""

@@ -27,7 +27,7 @@ from common.rtmp.events import (
     StreamEnded,
 )
 from common.rtmp.limits import RtmpLimits
-from common.rtmp.message import Message, MessageType
+from common.rtmp.message import DATA_AMF0, Message
 from common.streamkey import to_request
 
 PING_INTERVAL_S: Final = 1.0
@@ -85,7 +85,7 @@ class Upstream(asyncio.Protocol):
         self,
         core: ClientConnection,
         times: UpstreamTimes,
-        on_media: Callable[[Message], None],
+        on_media: Callable[[list[Message]], None],
         on_round_trip: Callable[[float], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -130,15 +130,24 @@ class Upstream(asyncio.Protocol):
 
     def _pump(self) -> None:
         while events := self._core.events():
+            media: list[Message] = []
             for event in events:
                 if self.ended.done():
                     return  # nobody listens any more
-                if type(event) is Message:
-                    self._has_media |= event.type_id != MessageType.DATA_AMF0
-                    self._on_media(event)
-                else:
-                    self._handle(event)
+                if type(event) is Message:  # the hot path: the stream, by the read
+                    media.append(event)
+                    continue
+                self._take(media)
+                media = []
+                self._handle(event)
+            self._take(media)
         self._write()
+
+    def _take(self, messages: list[Message]) -> None:
+        if messages and not self.ended.done():
+            if not self._has_media:
+                self._has_media = any(each.type_id != DATA_AMF0 for each in messages)
+            self._on_media(messages)
 
     def _handle(self, event: ClientEvent) -> None:
         match event:
@@ -199,7 +208,7 @@ async def open_upstream(
     limits: RtmpLimits,
     times: UpstreamTimes,
     properties: dict[str, Any],
-    on_media: Callable[[Message], None],
+    on_media: Callable[[list[Message]], None],
     on_round_trip: Callable[[float], None],
 ) -> Upstream:
     """Connect to ``address`` and play ``stream`` there; ``properties`` go into the connect.

@@ -25,8 +25,7 @@ DEFAULT_CHUNK_SIZE: Final = 128
 _EXTENDED: Final = 0xFFFFFF
 _MAX_LENGTH: Final = 0xFFFFFF
 
-# csid 1 and time 3, length 3 and type 1, stream id 4 (little-endian, which the format cannot say but
-# of an id of one byte)
+# csid 1 and time 3, length 3 and type 1, stream id 4: little-endian, which is said of one byte only
 _USUAL_HEADER = Struct(">IIB3x")
 _HEADER = Struct(">II4s")
 _HEADER_EXTENDED = Struct(">II4sI")

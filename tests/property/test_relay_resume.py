@@ -59,8 +59,7 @@ class Node:
             return
         coming: list[Message] = self._relay.messages()[self._taken :][:most]
         self._taken += len(coming)
-        for message in coming:
-            self.feed.take(message)
+        self.feed.take(coming)
         self.fanout.flush()
 
     @property

@@ -38,9 +38,9 @@ class KeptPublishing:
         self.stopped: list[str] = []
         self.stands_by = False
 
-    def media(self, message: Message) -> None:
-        """Keeps a message."""
-        self.messages.append(message)
+    def media(self, messages: list[Message]) -> None:
+        """Keeps messages."""
+        self.messages += messages
 
     def stop(self, reason: str) -> None:
         """Keeps the reason."""

@@ -94,8 +94,8 @@ class Source:
 
     def send_tags(self, tags: list[FlvTag], stream: StreamKey = STREAM) -> None:
         """Send any messages of a stream that has begun."""
-        for tag in tags:
-            self._feeds[stream].take(Message(tag.type_id, tag.timestamp, 1, tag.payload))
+        messages = [Message(tag.type_id, tag.timestamp, 1, tag.payload) for tag in tags]
+        self._feeds[stream].take(messages)
 
     def end(self, stream: StreamKey = STREAM) -> None:
         """End a stream as when its publisher leaves."""

@@ -125,7 +125,7 @@ class Publish:
         self._soon.run()
 
     async def _begin(self, clip: Clip) -> None:
-        settings = Settings()
+        settings = Settings.model_validate({"lease": {"ttl_s": 3600}})  # nobody renews it
         loop = asyncio.get_running_loop()
         directory = MemoryDirectory(SystemClock(), table=MemoryTable(), lease=settings.lease)
         self._hub = Hub(settings, Flusher(settings.fanout, self._soon), loop)

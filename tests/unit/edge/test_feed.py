@@ -25,12 +25,12 @@ class Bench:
 
     def name(self, session: int, offset: int = 0, at: int = 0) -> None:
         packet = StreamSource(session=session, offset_ms=offset).to_packet(at)
-        self.feed.take(Message(packet.type_id, packet.timestamp, 1, packet.payload))
+        self.feed.take([Message(packet.type_id, packet.timestamp, 1, packet.payload)])
 
     def send(self, name: str, count: int, *, first: int = 0, offset: int = 0) -> None:
         for tag in [*make_headers(), *make_frames(name, count, first=first)]:
             wire = (tag.timestamp + offset) & 0xFFFFFFFF
-            self.feed.take(Message(tag.type_id, wire, 1, tag.payload))
+            self.feed.take([Message(tag.type_id, wire, 1, tag.payload)])
             self.fanout.flush()
 
     @property
@@ -131,7 +131,7 @@ def test_name_of_a_session_does_not_outlive_it(bench: Bench) -> None:
 
 def test_name_that_makes_no_sense_is_as_good_as_none(bench: Bench) -> None:
     payload = amf0.encode("onHeadwaterSource", {"v": 1, "session": float("nan"), "offset": 0})
-    bench.feed.take(Message(int(MessageType.DATA_AMF0), 0, 1, payload))
+    bench.feed.take([Message(int(MessageType.DATA_AMF0), 0, 1, payload)])
     bench.send("a", 2)
     assert frames(bench.player) == ["a-0", "a-1"]
     assert len(bench.player.messages()) == 4  # the message itself has reached nobody

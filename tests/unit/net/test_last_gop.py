@@ -20,8 +20,8 @@ class Session:
         self.closed: list[str] = []
         self.stopped: list[str] = []
 
-    def media(self, message: Message) -> None:
-        self.passed.append(message.payload)
+    def media(self, messages: list[Message]) -> None:
+        self.passed += [each.payload for each in messages]
 
     def stop(self, reason: str) -> None:
         self.stopped.append(reason)
@@ -53,26 +53,24 @@ def test_the_keyframe_that_begins_the_next_gop_is_not_taken(
     last_gop: LastGop, session: Session, keyframe: bytes
 ) -> None:
     rest = [FRAME, HEADER, BROKEN, FRAME]
-    for payload in rest:
-        last_gop.media(video(payload))
-    assert (session.passed, session.closed) == (rest, [])
-    last_gop.media(video(keyframe))
+    last_gop.media([video(payload) for payload in rest[:2]])
+    assert (session.passed, session.closed) == (rest[:2], [])
+    last_gop.media([video(payload) for payload in [*rest[2:], keyframe, FRAME]])
     assert (session.passed, session.closed) == (rest, ["draining"])
 
 
 def test_a_stream_without_video_ends_soon(last_gop: LastGop, session: Session) -> None:
     for _ in range(AUDIO_ONLY_MESSAGES):
-        last_gop.media(audio())
+        last_gop.media([audio()])
     assert session.closed == []
-    last_gop.media(audio())
+    last_gop.media([audio()])
     assert session.closed == ["draining"]
 
 
 def test_sound_between_pictures_ends_nothing(last_gop: LastGop, session: Session) -> None:
     for _ in range(3):
-        for _ in range(AUDIO_ONLY_MESSAGES):
-            last_gop.media(audio())
-        last_gop.media(video(FRAME))
+        last_gop.media([audio()] * AUDIO_ONLY_MESSAGES)
+        last_gop.media([video(FRAME)])
     assert session.closed == []
 
 

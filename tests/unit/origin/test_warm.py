@@ -34,7 +34,7 @@ class KeptStream(LiveStream):
 def send(feed: StreamFeed, tags: list[FlvTag], offset: int = 0) -> None:
     for tag in tags:
         wire = (tag.timestamp + offset) & 0xFFFFFFFF
-        feed.take(Message(tag.type_id, wire, 1, tag.payload))
+        feed.take([Message(tag.type_id, wire, 1, tag.payload)])
 
 
 @pytest.mark.parametrize("offset", [0, 5_000, 1 << 31, (1 << 32) - 1_000])

@@ -42,7 +42,7 @@ class Pull:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.round_trips: list[float] = []
-        self.on_media: Callable[[Message], None] = self.messages.append
+        self.on_media: Callable[[list[Message]], None] = self.messages.extend
         self.upstream: Upstream
 
     @property
@@ -69,7 +69,7 @@ async def pulling(
         limits=RtmpLimits(),
         times=times,
         properties=HELLO.to_properties() if properties is None else properties,
-        on_media=lambda message: pull.on_media(message),
+        on_media=lambda messages: pull.on_media(messages),
         on_round_trip=pull.round_trips.append,
     )
     try:
@@ -161,15 +161,16 @@ async def test_a_pull_that_is_closed_leaves_in_good_order(node: Node) -> None:
 async def test_nothing_comes_after_a_pull_was_closed_even_of_the_same_read(node: Node) -> None:
     node.begin_stream()
     async with pulling(at(node.port)) as pull:
+        reads: list[list[Message]] = []
 
-        def take_one(message: Message) -> None:
-            pull.messages.append(message)
+        def take_one(messages: list[Message]) -> None:
+            reads.append(messages)
             pull.upstream.close()
 
         pull.on_media = take_one
         assert (await pull.outcome()).reason == "left"
         await until(lambda: not node.connections)
-        assert len(pull.messages) == 1
+        assert len(reads) == 1
 
 
 async def test_silence_is_noticed_when_it_is_due_not_at_the_next_look(

@@ -39,7 +39,7 @@ class Bench:
         self.viewer: FakeViewer = self.fanout.watch()
 
     def take(self, type_id: MessageType, payload: bytes, timestamp: int = 40) -> None:
-        self.feed.take(Message(int(type_id), timestamp, 1, payload))
+        self.feed.take([Message(int(type_id), timestamp, 1, payload)])
         self.fanout.flush()
 
 
