@@ -108,7 +108,7 @@ class Connection(ABC, Generic[Event]):
             self._close(error.reason, error.detail)
         except _BROKEN_BYTES as error:
             self._close("malformed", f"{type(error).__name__}: {error}")
-        if not self.closed and self._handshake is None:
+        if self.bytes_received >= self._acks.due_at:  # seldom
             self._acknowledge()
 
     def receive_eof(self, now: float) -> None:
@@ -160,15 +160,15 @@ class Connection(ABC, Generic[Event]):
 
     def _receive_messages(self, messages: list[Message]) -> None:
         self.messages_received += len(messages)
+        take = self._events.append
         for message in messages:
-            if self.closed:
-                return
             # Audio and video first: at a publisher they are nearly all there is.
-            if message.type_id in _AUDIO_OR_VIDEO:
-                if self._takes_media:
-                    self._events.append(message)
-                else:
-                    self._drop_unwanted()
+            if self._takes_media and message.type_id in _AUDIO_OR_VIDEO:
+                take(message)
+            elif self.closed:
+                return
+            elif message.type_id in _AUDIO_OR_VIDEO:
+                self._drop_unwanted()
             else:
                 self._receive_other(message)
 
@@ -240,6 +240,8 @@ class Connection(ABC, Generic[Event]):
     # Outbound
 
     def _acknowledge(self) -> None:
+        if self.closed or self._handshake is not None:
+            return
         due = self._acks.take_due(self.bytes_received)
         if due is not None:
             self._send_control(MessageType.ACKNOWLEDGEMENT, control.encode_u32(due))
@@ -270,6 +272,7 @@ class Connection(ABC, Generic[Event]):
         if self.closed:
             return
         self.closed = True
+        self._takes_media = False
         self._handshake = None
         self._events.append(Closed(reason=reason, detail=detail))
 

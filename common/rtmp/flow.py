@@ -21,24 +21,28 @@ class AckSchedule:
     Asked once per read, so that one read causes one acknowledgement at most.
     """
 
-    __slots__ = ("_acknowledged", "_every")
+    __slots__ = ("_acknowledged", "_every", "due_at")
 
     def __init__(self) -> None:
         self._acknowledged = 0
         self._every = DEFAULT_ACK_EVERY_BYTES
+        self.due_at = DEFAULT_ACK_EVERY_BYTES
+        """How many bytes received make it worth asking."""
 
     def honour_window(self, window: int) -> None:
         """Acknowledge at half of the peer's window from now on, as ffmpeg and SRS do."""
         self._every = max(window // 2, MIN_ACK_EVERY_BYTES)
+        self.due_at = self._acknowledged + self._every
 
     def take_due(self, received: int) -> int | None:
         """Return the value to acknowledge, or None; ``received`` counts all bytes so far.
 
         The value wraps at 2^32; it must never stop, or hardware encoders stop near 4 GB.
         """
-        if received - self._acknowledged < self._every:
+        if received < self.due_at:
             return None
         self._acknowledged = received
+        self.due_at = received + self._every
         return received & _COUNTER_MASK
 
 
@@ -67,32 +71,28 @@ class TokenBucket:
 class ProgressWatch:
     """Notices an unfinished message that dribbles in, byte by byte, to hold memory for ever."""
 
-    __slots__ = ("_deadline", "_received")
+    __slots__ = ("_received", "deadline")
 
     def __init__(self) -> None:
-        self._deadline: float | None = None
-        self._received = 0
-
-    @property
-    def deadline(self) -> float | None:
+        self.deadline: float | None = None
         """When to call `is_stalled`; None while there is no unfinished message."""
-        return self._deadline
+        self._received = 0
 
     def note_read(self, unfinished: bool, finished_any: bool, received: int, now: float) -> None:
         """Take note of a read: what it left unfinished, and whether it finished a message."""
         if not unfinished:
-            self._deadline = None
-        elif finished_any or self._deadline is None:
+            self.deadline = None
+        elif finished_any or self.deadline is None:
             self._restart(received, now)
 
     def is_stalled(self, received: int, now: float) -> bool:
         """Tell at the deadline whether too little came; start the next window otherwise."""
-        if self._deadline is None or now < self._deadline:
+        if self.deadline is None or now < self.deadline:
             return False
         stalled = received - self._received < MESSAGE_PROGRESS_BYTES
         self._restart(received, now)
         return stalled
 
     def _restart(self, received: int, now: float) -> None:
-        self._deadline = now + MESSAGE_PROGRESS_WINDOW_S
+        self.deadline = now + MESSAGE_PROGRESS_WINDOW_S
         self._received = received

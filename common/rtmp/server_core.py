@@ -103,12 +103,14 @@ class ServerCore(Connection[ServerEvent]):
         self._received_at = now
         self._ping_sent_at = None  # any byte is a sign of life: some players answer no pings
         super().receive_data(data, now)
-        self._progress.note_read(
-            unfinished=self._reader.unfinished_bytes > 0,
-            finished_any=self.messages_received != finished_before,
-            received=self.bytes_received,
-            now=now,
-        )
+        unfinished = self._reader.unfinished_bytes > 0
+        if unfinished or self._progress.deadline is not None:
+            self._progress.note_read(
+                unfinished=unfinished,
+                finished_any=self.messages_received != finished_before,
+                received=self.bytes_received,
+                now=now,
+            )
 
     # Deadlines
 
