@@ -163,8 +163,16 @@ class GopCache:
             return
         elif role is not _DATA:
             return
-        if self.packets:
-            self._append(packet)
+        packets = self.packets
+        if packets:
+            packets.append(packet)
+            self._bytes += len(packet.payload)
+            if (
+                self._bytes > self._max_bytes
+                or packet.timestamp - self._first_timestamp > self._max_ms
+                or len(packets) > self._max_packets
+            ):
+                self.empty()
 
     def clear(self) -> None:
         """Forget the GOP, and what is known about the stream's tracks."""
@@ -183,16 +191,8 @@ class GopCache:
         self._audio_run = 0
         self.has_video = True
         self.empty()
-        self._first_timestamp = packet.timestamp
-        self._append(packet)
-
-    def _append(self, packet: Packet) -> None:
-        packets = self.packets
-        packets.append(packet)
-        self._bytes += len(packet.payload)
-        if (
-            self._bytes > self._max_bytes
-            or len(packets) > self._max_packets
-            or packet.timestamp - self._first_timestamp > self._max_ms
-        ):
-            self.empty()
+        size = len(packet.payload)
+        if size <= self._max_bytes and self._max_packets:
+            self.packets.append(packet)
+            self._bytes = size
+            self._first_timestamp = packet.timestamp

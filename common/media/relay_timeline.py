@@ -20,7 +20,7 @@ from typing import Final
 
 from common.media.packet import Role
 from common.media.recent import ResumePoint
-from common.media.timeline import CODED, FORWARD_JUMP_MS, FRAME_MS, SAME_CLOCK_MS, distance
+from common.media.timeline import CODED, FORWARD_JUMP_MS, FRAME_MS, HALF, SAME_CLOCK_MS, distance
 from common.rtmp.message import TIMESTAMP_MASK, MessageType
 
 SESSION_GAP_MS: Final = 3_600_000
@@ -181,17 +181,25 @@ class RelayTimeline:
             return self._stamp_uncoded(key, wire, role, payload)
         if not self._anchored:
             self._anchor(wire)
-        self._mapped = mapped = self._mapped + distance(wire, self._wire)
+        # `distance`, spelled out: once per message.
+        self._mapped = mapped = self._mapped + ((wire - self._wire + HALF) & TIMESTAMP_MASK) - HALF
         self._wire = wire
         end = payload[-_FINGERPRINT_BYTES:]
         if self._catch_up is not None and self._is_repeat(self._catch_up, key, mapped, end):
             return None
-        out = self._take(key, mapped, end)
-        if out is not None:
-            self._gave = True
-            self._last_key = self._last_coded = key
-            if out > self.last_out:
-                self.last_out = out
+        state = self._tracks.get(key)
+        if state is not None and mapped > state.out:  # as nearly always: time goes on
+            state.mapped = state.out = out = mapped
+            state.latest = [end]
+        else:
+            taken = self._take(key, mapped, end)
+            if taken is None:
+                return None
+            out = taken
+        self._gave = True
+        self._last_key = self._last_coded = key
+        if out > self.last_out:
+            self.last_out = out
         return out
 
     def _anchor(self, wire: int) -> None:

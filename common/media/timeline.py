@@ -37,7 +37,8 @@ FORWARD_JUMP_MS: Final = 30_000
 SAME_CLOCK_MS: Final = 5_000
 """Tracks of one clock are no further apart, even where video starts late (Dahua: 2 s)."""
 
-_HALF: Final = 1 << 31
+HALF: Final = 1 << 31
+"""Of the range of wire times: what is further ahead is behind."""
 
 CODED: Final = frozenset({Role.KEYFRAME, Role.FRAME, Role.AUDIO})
 """Packets whose times are meant. Headers and metadata come with 0, or with a cached old time."""
@@ -45,7 +46,7 @@ CODED: Final = frozenset({Role.KEYFRAME, Role.FRAME, Role.AUDIO})
 
 def distance(wire: int, reference: int) -> int:
     """Return how far ``wire`` is ahead of ``reference``, modulo 2^32 [RTMP 1.0 §4]."""
-    return ((wire - reference + _HALF) & TIMESTAMP_MASK) - _HALF
+    return ((wire - reference + HALF) & TIMESTAMP_MASK) - HALF
 
 
 def _track_key(type_id: int, track: int) -> int:
@@ -104,7 +105,7 @@ class Timeline:
         state = self._tracks.get(key)
         if state is None:
             return self._stamp_first(key, wire)
-        step = ((wire - state.wire + _HALF) & TIMESTAMP_MASK) - _HALF
+        step = ((wire - state.wire + HALF) & TIMESTAMP_MASK) - HALF
         mapped = state.mapped + step
         out = state.out
         if (

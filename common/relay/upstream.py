@@ -132,13 +132,13 @@ class Upstream(asyncio.Protocol):
         while events := self._core.events():
             media: list[Message] = []
             for event in events:
-                if self.ended.done():
-                    return  # nobody listens any more
                 if type(event) is Message:  # the hot path: the stream, by the read
                     media.append(event)
                     continue
                 self._take(media)
                 media = []
+                if self.ended.done():
+                    return  # nobody listens any more
                 self._handle(event)
             self._take(media)
         self._write()

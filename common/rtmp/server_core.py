@@ -99,7 +99,8 @@ class ServerCore(Connection[ServerEvent]):
     def receive_data(self, data: bytes, now: float) -> None:
         """Take bytes from the client. Take `events`, `data_to_send`, `next_deadline` after it."""
         finished_before = self.messages_received
-        self._know_time(now)
+        if self._since is None:
+            self._since = now
         self._received_at = now
         self._ping_sent_at = None  # any byte is a sign of life: some players answer no pings
         super().receive_data(data, now)

@@ -115,7 +115,7 @@ class LiveStream:
         gop = self.gop
         if role is _KEYFRAME:
             self._awaits_keyframe = False
-        elif role is _FRAME and (self._awaits_keyframe or gop.audio_only):
+        elif role is _FRAME and not gop.has_video and (self._awaits_keyframe or gop.audio_only):
             # It refers to pictures of a source that is gone, or from before a long time without
             # video, which viewers that have come meanwhile do not have.
             return
