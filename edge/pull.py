@@ -38,6 +38,9 @@ _log = get_log("edge.pull")
 _LEFT: Final = "left"
 """How a relay ends that `Upstream.close` has closed: we have moved on."""
 
+_LOST: Final = "lost"
+"""How a relay ends whose connection was closed or reset by the other end."""
+
 _SILENT: Final = "silent"
 """How a relay ends whose other end does not even answer pings."""
 
@@ -196,16 +199,16 @@ class Pull:
             began = self._loop.time()
             outcome = await self._relay_from(target)
             now = self._loop.time()
-            if self.state is not PullState.STREAMING:
-                self._finder.misses += target.slot is None
-            else:
+            if streamed := self.state is PullState.STREAMING:
                 deadline = now + edge.grace_s
                 if now - began >= relay.backoff_max_s:  # one that dies at once earns no haste
                     backoff.reset()
+            else:
+                self._finder.misses += target.slot is None
             self.state = PullState.LOST if self.running else PullState.RESOLVING
             if outcome.reason == _LEFT:
                 continue
-            self._tell_of_loss(target, outcome)
+            self._tell_of_loss(target, outcome, streamed)
             if target.slot is not None and outcome.reason == _SILENT:
                 self._sibling_silent(target.slot)
                 if not self.running:
@@ -220,10 +223,12 @@ class Pull:
                 return
             await self._finder.pause(min(backoff.next_s(), left))
 
-    def _tell_of_loss(self, target: Target, outcome: RelayError) -> None:
+    def _tell_of_loss(self, target: Target, outcome: RelayError, streamed: bool) -> None:
         RELAY_LOSSES.inc(outcome.reason)
         self._log.limited("relay_lost").info("relay lost", source=str(target), reason=str(outcome))
-        if target.epoch is not None and outcome.reason in _SUSPICIOUS:
+        # Whoever stands between us and a dead origin may accept for it, and then close.
+        suspicious = outcome.reason in _SUSPICIOUS or (outcome.reason == _LOST and not streamed)
+        if suspicious and target.epoch is not None:
             self._locator.suspect(self.key, target.epoch)
 
     def _is_final(self, outcome: RelayError) -> bool:

@@ -14,6 +14,7 @@ from common.cluster.memory import MemoryTable
 from common.cluster.records import NodeRole, Route
 from common.config.model import PublisherPolicy, Settings
 from common.ids import NodeId, StreamKey
+from common.local.redis_server import HOST
 from common.media.recent import ResumePoint
 from common.net.hello import RelayHello
 from common.net.roles import PlayOrder
@@ -50,6 +51,12 @@ class Edge:
         socket = None if slot is None else self.context.sibling_socket(slot)
         running = running_source(self.settings, socket=socket)
         return await self._stack.enter_async_context(running)
+
+    async def closing_port(self) -> str:
+        """Open a port that accepts, and closes at once; return its address."""
+        server = await asyncio.start_server(lambda _, writer: writer.close(), HOST, 0)
+        self._stack.callback(server.close)
+        return f"{HOST}:{server.sockets[0].getsockname()[1]}"
 
     async def claim(self, source: Source, stream: StreamKey = STREAM) -> Route:
         """Make ``source`` the stream's owner, by a publish session of its own."""

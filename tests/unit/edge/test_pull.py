@@ -119,14 +119,17 @@ async def test_other_publish_session_goes_on_at_a_keyframe_with_time_increasing(
     assert other.relays == 1
 
 
-@pytest.mark.parametrize("has_the_stream", [True, False])
-async def test_origin_that_cannot_be_had_is_suspected(edge: Edge, has_the_stream: bool) -> None:
-    if has_the_stream:
+@pytest.mark.parametrize("how", ["dies", "came_back_without_it", "accepts_and_closes"])
+async def test_origin_that_cannot_be_had_is_suspected(edge: Edge, how: str) -> None:
+    if how == "dies":
         source, _ = await streaming(edge)
         route = edge.table.leases[STREAM].route
         await source.kill()
     else:
-        route = await edge.claim(await edge.source())  # which came back without it, say
+        source = await edge.source()
+        if how == "accepts_and_closes":  # as a balancer does for an origin that is dead
+            source.address = await edge.closing_port()
+        route = await edge.claim(source)
         asyncio.ensure_future(edge.watch()).add_done_callback(lambda done: done.exception())
     events = edge.directory.events()
     async with asyncio.timeout(5):
