@@ -4,8 +4,8 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -66,6 +66,17 @@ class Results:
     profile: Profile
     facts: dict[str, Any]  # what it was run on; see `machine`
     command: str
+    again: Mapping[str, str] = field(default_factory=dict)
+    """Scenarios that were run again later, each with the commit of that run."""
+
+    def with_part(self, part: "Results") -> "Results":
+        """Return these results with the rows of ``part`` in place of the same scenarios' own."""
+        newer = {row.scenario: row for row in part.rows}
+        return replace(
+            self,
+            rows=[newer.get(row.scenario, row) for row in self.rows],
+            again={**self.again, **dict.fromkeys(newer, part.facts["commit"])},
+        )
 
 
 def machine() -> dict[str, Any]:
@@ -92,10 +103,24 @@ def as_json(results: Results) -> str:
             "streams": results.profile.streams,
             "viewers": results.profile.viewers,
             "machine": results.facts,
+            "again": dict(results.again),
             "rows": [row.as_dict() for row in results.rows],
             "skipped": [asdict(each) for each in results.skipped],
         },
         indent=1,
+    )
+
+
+def from_json(text: str, profile: Profile) -> Results:
+    """Return what `as_json` has written of a run with ``profile``."""
+    told = json.loads(text)
+    return Results(
+        rows=[Row(**row) for row in told["rows"]],
+        skipped=[Skipped(**each) for each in told["skipped"]],
+        profile=profile,
+        facts=told["machine"],
+        command=told["command"],
+        again=told["again"],
     )
 
 
@@ -116,6 +141,9 @@ def as_markdown(results: Results) -> str:
         "",
         _LEGEND,
     ]
+    if results.again:
+        later = ", ".join(f"{name} (at {commit})" for name, commit in results.again.items())
+        lines += [f"Run again later, alone: {later}.", ""]
     failed = [row for row in results.rows if row.problems or row.late]
     if failed:
         lines += ["## What did not hold", ""]

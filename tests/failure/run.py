@@ -1,8 +1,9 @@
 """Run the failure lab: ``python -m tests.failure.run [--short] [--long] [--write] [SCENARIO ...]``.
 
 Prints a line per scenario as it ends; the exit code says whether all held. With ``--write`` the
-table goes to tests/failure/RESULTS.md and RESULTS.json. What the machine cannot run is skipped, and
-said so in all of them.
+table goes to tests/failure/RESULTS.md and RESULTS.json; where scenarios are named, their rows take
+the place of those that stand there, and the page says so. What the machine cannot run is skipped,
+and said so in all of them.
 """
 
 import argparse
@@ -15,7 +16,15 @@ import uvloop
 from common.errors import HeadwaterError
 from tests.failure.catalogue import BY_NAME, SCENARIOS
 from tests.failure.lab import FULL, SHORT, Profile
-from tests.failure.report import Results, Skipped, as_json, as_markdown, cells, machine
+from tests.failure.report import (
+    Results,
+    Skipped,
+    as_json,
+    as_markdown,
+    cells,
+    from_json,
+    machine,
+)
 from tests.failure.row import Row
 from tests.failure.scenario import Scenario, run_scenario
 from tests.support.lab_child import LabChildError
@@ -52,13 +61,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcomes = [_run(scenario, profile) for scenario in chosen]
     rows = [each for each in outcomes if isinstance(each, Row)]
     skipped = [each for each in outcomes if isinstance(each, Skipped)]
-    if asked.write and not asked.scenarios:  # a part is not the table
+    if asked.write:
         results = Results(
             rows=rows, skipped=skipped, profile=profile, facts=facts, command="make failure-lab"
         )
-        _FOLDER.joinpath("RESULTS.md").write_text(as_markdown(results))
-        _FOLDER.joinpath("RESULTS.json").write_text(as_json(results) + "\n")
+        _write(results, is_part=bool(asked.scenarios))
     return int(None in outcomes or any(row.problems or row.late for row in rows))
+
+
+def _write(results: Results, *, is_part: bool) -> None:
+    data = _FOLDER / "RESULTS.json"
+    if is_part:
+        results = from_json(data.read_text(), results.profile).with_part(results)
+    data.write_text(as_json(results) + "\n")
+    _FOLDER.joinpath("RESULTS.md").write_text(as_markdown(results))
 
 
 def _run(scenario: Scenario, profile: Profile) -> Row | Skipped | None:

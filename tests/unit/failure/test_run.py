@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.failure import run
 from tests.failure.catalogue import SCENARIOS
 from tests.failure.lab import SHORT, Profile
-from tests.failure.report import Results, Skipped, as_json, as_markdown
+from tests.failure.report import Results, Skipped, as_json, as_markdown, from_json
 from tests.failure.row import Limits, Row
 from tests.failure.scenario import Scenario
 from tests.support.lab_rows import observed, row_of, viewer
@@ -75,6 +76,23 @@ def test_what_did_not_hold_stands_in_the_results() -> None:
     page = as_markdown(results(DISCONNECTED))
     assert "* name: 1 viewers disconnected: eof" in page
     assert "cannot run" not in page
+
+
+def test_a_scenario_that_is_run_again_takes_the_place_of_its_former_row() -> None:
+    former = Results(
+        rows=[LATE, replace(HOLDS, scenario="other")],
+        skipped=[Skipped("loss", "1 % lost", "no iptables")],
+        profile=SHORT,
+        facts=FACTS,
+        command="make failure-lab",
+    )
+    read = from_json(as_json(former), SHORT)
+    part = replace(results(HOLDS), facts=FACTS | {"commit": "abc123"})
+    both = read.with_part(part)
+    assert [row.scenario for row in both.rows] == [HOLDS.scenario, "other"]
+    assert not any(row.late for row in both.rows)
+    assert f"Run again later, alone: {HOLDS.scenario} (at abc123)." in as_markdown(both)
+    assert both.skipped == former.skipped
 
 
 def test_scenarios_of_the_short_run_need_no_lab_of_their_own() -> None:
