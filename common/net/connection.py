@@ -124,7 +124,8 @@ class RtmpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the core with what has come."""
-        self._services.registry.bytes_in += len(data)
+        services = self._services
+        services.registry.bytes_in += len(data)
         if self._closing:
             self._lingered += len(data)
             if self._lingered > MAX_LINGER_BYTES:
@@ -134,16 +135,16 @@ class RtmpConnection(asyncio.Protocol):
             data = self._receive_header(self._visitor, data)
             if not data:
                 return
-        began = self._services.now()
+        began = services.now()
         self.core.receive_data(data, began)
         self.pump()
-        took = self._services.now() - began
+        took = services.now() - began
         if took > MAX_READ_S:
             self._rest(took)
         if self.congested and not self._closing:
             unread = self.transport.get_write_buffer_size()
             # The fan-out sees to viewers, but not to the replies of one that is paused.
-            most = self._services.viewer_bytes if self._session.plays else MAX_UNREAD_REPLIES
+            most = services.viewer_bytes if self._session.plays else MAX_UNREAD_REPLIES
             if unread > most:
                 self.abort("replies_unread")
 
@@ -201,9 +202,11 @@ class RtmpConnection(asyncio.Protocol):
         session = self._session
         closed: Closed | None = None
         changed = False
-        while events := core.events():
+        more = True
+        while more:
+            more = False  # media brings nothing more; what is asked and answered may
             media: list[Message] = []
-            for event in events:
+            for event in core.events():
                 if type(event) is Message:  # the hot path: a publisher's media, by the read
                     media.append(event)
                     continue
@@ -213,7 +216,7 @@ class RtmpConnection(asyncio.Protocol):
                 if isinstance(event, Closed):
                     closed = event
                 else:
-                    changed = True
+                    changed = more = True
                     session.handle(event)
             if media:
                 session.media(media)

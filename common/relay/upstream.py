@@ -129,18 +129,17 @@ class Upstream(asyncio.Protocol):
         self._finish(RelayError("left"))
 
     def _pump(self) -> None:
-        while events := self._core.events():
-            media: list[Message] = []
-            for event in events:
-                if type(event) is Message:  # the hot path: the stream, by the read
-                    media.append(event)
-                    continue
-                self._take(media)
-                media = []
-                if self.ended.done():
-                    return  # nobody listens any more
-                self._handle(event)
+        media: list[Message] = []
+        for event in self._core.events():
+            if type(event) is Message:  # the hot path: the stream, by the read
+                media.append(event)
+                continue
             self._take(media)
+            media = []
+            if self.ended.done():
+                return  # nobody listens any more
+            self._handle(event)
+        self._take(media)
         self._write()
 
     def _take(self, messages: list[Message]) -> None:

@@ -123,7 +123,14 @@ class LiveStream:
         if self._former_headers:
             # Somebody may start here: with the headers known by now, and those that follow.
             self._former_headers.clear()
-        self.totals.count(packet)
+        totals = self.totals  # `StreamTotals.count`, spelled out: once per message
+        totals.bytes_in += len(packet.payload)
+        if packet.type_id == AUDIO:
+            totals.audio_in += 1
+        elif packet.type_id == VIDEO:
+            totals.video_in += 1
+        else:
+            totals.data_in += 1
         self.recent.add(packet)
         for output in self._outputs.values():
             output.add(packet)
