@@ -199,7 +199,9 @@ DIRECTORY_UP = _gauge(
     "directory_up", "1 while every worker reaches the routing table.", mode="livemin"
 )
 
-FLUSH_DURATION = _histogram("flush_duration_seconds", "Time that one flush took.", _FAST)
+FLUSH_DURATION = _histogram(
+    "flush_duration_seconds", "CPU time of one flush; of a few writes: not measured.", _FAST
+)
 FLUSH_INTERVAL = _histogram("flush_interval_seconds", "Time between two flushes.", _FAST)
 OPEN_FILES = _gauge(
     "open_files", "Open file descriptors of the worker that has most of them.", mode="livemax"

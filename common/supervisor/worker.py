@@ -40,6 +40,9 @@ MakeApp = Callable[[WorkerContext], WorkerApp]
 ORPHAN_STOP_S: Final = 1.0
 """What an orphan allows itself to close its connections and give its leases back."""
 
+_GC_THRESHOLD: Final = 20_000
+"""New objects that may not have gone again before a collection of the youngest."""
+
 _BOOT_ERRNOS: Final = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM}
 """What the system says when an address cannot be had: trying again does not change it."""
 
@@ -116,9 +119,11 @@ class _Worker:
         end = await self._unless_ended(self._app.start())
         if end is None:
             # What is here now stays: without it a collection costs only what came since, and no
-            # viewer waits for one that walks all modules.
+            # viewer waits for one that walks all modules. And media comes and goes by the
+            # thousand without circles: by default a publisher's packets alone would set it off.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(_GC_THRESHOLD)
             self._channel.send(Ready())
         return end
 

@@ -16,8 +16,8 @@ from .base import AT_ONCE, Scenario, cost_table, fixed_interval
 # Name, settings, the most that p99 may be in ms, the most of nginx's CPU.
 _WAYS = (
     ("headwater, flush per message", AT_ONCE, None, 0.5),
-    ("headwater, p99 < 60 ms", fixed_interval(45), 60.0, 0.25),
-    ("headwater, p99 < 110 ms", fixed_interval(90), 110.0, 0.15),
+    ("headwater, p99 < 60 ms", fixed_interval(48), 60.0, 0.25),
+    ("headwater, p99 < 110 ms", fixed_interval(100), 110.0, 0.15),
 )
 _LIMIT_RATIO = 1.3
 _REPEATS = 3

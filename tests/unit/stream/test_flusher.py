@@ -68,7 +68,7 @@ def test_the_interval_is_not_shorter_than_configured() -> None:
 
 
 def test_one_slow_round_is_an_outlier_not_a_rule() -> None:
-    fanout, watchers = begin(1, cost_s=0.000_1, cpu_share=0.1, max_interval_ms=1000)
+    fanout, watchers = begin(8, cost_s=0.000_012_5, cpu_share=0.1, max_interval_ms=1000)
     before = settled_interval(fanout)
     watchers[0].sink.on_write = lambda: setattr(fanout.loop, "now", fanout.loop.now + 0.01)
     one_round(fanout)
@@ -241,7 +241,8 @@ def test_a_viewer_congested_by_something_else_during_a_round_still_gets_its_bloc
 
 
 def test_rounds_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    fanout, _ = begin(2, cost_s=0.001)
+    fanout, _ = begin(8, cost_s=0.001)
+    one_round(fanout)  # nobody knew how many
     durations: list[float] = []
     intervals: list[float] = []
     feeds = {"durations": durations, "intervals": intervals}
@@ -249,5 +250,11 @@ def test_rounds_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(fanout.flusher, name, SimpleNamespace(observe=seen.append))
     one_round(fanout)
     one_round(fanout)
-    assert durations == pytest.approx([0.002, 0.002])
+    assert durations == pytest.approx([0.008, 0.008])
     assert all(0 <= each < 1 for each in intervals)
+
+
+def test_rounds_of_a_few_writes_are_not_measured_and_delay_nothing() -> None:
+    fanout, _ = begin(7, cost_s=0.001)
+    fanout.flusher._cpu_time = lambda: pytest.fail("asked for the CPU time")
+    assert settled_interval(fanout) == 0.0
