@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from ipaddress import IPv4Network, ip_address
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,14 @@ def test_headwater_accepts_the_settings_of_the_compose_file(name: str) -> None:
     grace = int(service["stop_grace_period"].removesuffix("s"))
     assert grace >= settings["supervisor"]["drain_s"] + 10
     assert service["command"] == [name.partition("-")[0]]
+
+
+def test_nobody_else_can_be_given_the_address_of_the_balancer() -> None:
+    (pool,) = compose()["networks"]["cluster"]["ipam"]["config"]
+    fixed = ip_address(compose()["services"]["balancer"]["networks"]["cluster"]["ipv4_address"])
+    assert fixed in IPv4Network(pool["subnet"])
+    assert fixed not in IPv4Network(pool["ip_range"])
+    assert IPv4Network(pool["ip_range"]).subnet_of(IPv4Network(pool["subnet"]))
 
 
 def test_the_balancer_and_prometheus_know_all_nodes() -> None:
