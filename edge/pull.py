@@ -193,6 +193,9 @@ class Pull:
         deadline = self._loop.time() + edge.hold_s
         while True:
             target = await self._finder.find(deadline)
+            if target is None and self._is_hidden:
+                deadline = self._loop.time() + edge.grace_s
+                continue
             if target is None:
                 self._give_up()
                 return
@@ -213,15 +216,21 @@ class Pull:
                 self._sibling_silent(target.slot)
                 if not self.running:
                     deadline = now + edge.hold_s  # nobody has looked for the stream yet
-            if self.running and not self._locator.directory_ok:
-                # Nobody can tell where the stream is now, or that it is over: grace begins when
-                # the table is back.
+            if self._is_hidden:
                 deadline = now + edge.grace_s
             left = deadline - now
             if left <= 0 or (target.slot is not None and self._is_final(outcome)):
                 self._give_up()
                 return
             await self._finder.pause(min(backoff.next_s(), left))
+
+    @property
+    def _is_hidden(self) -> bool:
+        """Whether nobody can tell where the stream is now, or that it is over.
+
+        Grace begins when the table is back.
+        """
+        return self.running and not self._locator.directory_ok
 
     def _tell_of_loss(self, target: Target, outcome: RelayError, streamed: bool) -> None:
         RELAY_LOSSES.inc(outcome.reason)

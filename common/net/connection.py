@@ -36,6 +36,10 @@ MAX_READ_S: Final = 0.02
 socket before anything else gets a turn, and a client that sends what is dear to take in could
 keep a worker from its heartbeat until the supervisor kills it."""
 
+MAX_REST_S: Final = 0.25
+"""A process that was stopped in the middle of a read, or a machine that slept, shall not make its
+client wait for as long again."""
+
 PROBE: Final = "probe"
 """How a connection ends that never said anything: a load balancer wanted to know if we live."""
 
@@ -140,7 +144,7 @@ class RtmpConnection(asyncio.Protocol):
         self.pump()
         took = services.now() - began
         if took > MAX_READ_S:
-            self._rest(took)
+            self._rest(min(took, MAX_REST_S))
         if self.congested and not self._closing:
             unread = self.transport.get_write_buffer_size()
             # The fan-out sees to viewers, but not to the replies of one that is paused.

@@ -8,7 +8,8 @@ round is cut into slices, so that a publisher's bytes or a new viewer never wait
 Cost is measured around the writes: with write buffer limits of 0 the transport hands each block to
 the kernel inside ``write``, so what is measured is what was spent. It is CPU time: on a busy
 machine the time by the clock would count what others took, and give up latency for nothing. To ask
-for it is a system call: a round after one of a few writes is not measured and counts as free.
+for it is a system call: where rounds have been of a few writes for a while, they are not measured
+and count as free.
 """
 
 import sys
@@ -31,8 +32,10 @@ _SMOOTHING: Final = 0.3
 _AT_ONCE_S: Final = 0.001
 """Shorter waits are not worth a timer, whose resolution is 1 ms."""
 
-_MEASURED_WRITES: Final = 8
-"""A round is measured when the one before had so many writes. Fewer need no spacing."""
+_MANY_WRITES: Final = 8
+_MEASURED_ROUNDS: Final = 16
+"""After a round of many writes so many are measured: those of small and large streams alternate.
+Rounds of fewer need no spacing."""
 
 _GATHER_SHARE: Final = 0.5
 _GATHER_MAX_S: Final = 0.002
@@ -64,6 +67,11 @@ class FanoutTotals:
 
 class Flushable(Protocol):
     """Something with blocks to write: an output."""
+
+    @property
+    def viewers(self) -> int:
+        """How many viewers take it."""
+        ...
 
     def begin_flush(self, now: float) -> tuple[bytes, list[Write]]:
         """Take what is pending; return the block and the writes to call with it."""
@@ -105,9 +113,8 @@ class Flusher:
         self._gone: set[Write] = set()  # of viewers that left during this round
         self._busy = False  # a round is scheduled or under way
         self._round_began = 0.0
-        self._round_writes = 0
         self._round_cost = 0.0
-        self._measured = False  # this round
+        self._measured = 0  # rounds that are still to be measured, this one included
         self._cost = 0.0  # smoothed, of a round
         self._interval = settings.min_interval_ms / 1000
 
@@ -155,15 +162,15 @@ class Flusher:
         if self._round_began:
             self.intervals.observe(now - self._round_began)
         self._round_began = now
-        self._measured = self._round_writes >= _MEASURED_WRITES
-        self._round_writes = 0
+        dirty, self._dirty = self._dirty, []
+        if sum([output.viewers for output in dirty]) >= _MANY_WRITES:
+            self._measured = _MEASURED_ROUNDS
+        elif self._measured:
+            self._measured -= 1
         self._round_cost = 0.0
         began = self._spent()
-        dirty, self._dirty = self._dirty, []
         for output in dirty:
-            job = output.begin_flush(now)
-            self._round_writes += len(job[1])
-            self._jobs.append(job)
+            self._jobs.append(output.begin_flush(now))
         self._write_slice(began)
 
     def _next_slice(self) -> None:

@@ -193,7 +193,7 @@ class LiveStream:
     def _leave(self, viewer: Viewer) -> None:
         if viewer.seat is not None:
             viewer.seat.leave(viewer)
-            for spec in [spec for spec, output in self._outputs.items() if output.empty]:
+            for spec in [spec for spec, output in self._outputs.items() if not output.viewers]:
                 del self._outputs[spec]
 
     def _is_former_header(self, packet: Packet) -> bool:

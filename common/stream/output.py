@@ -109,9 +109,9 @@ class Output:
         self._start_version = -1  # … with these headers
 
     @property
-    def empty(self) -> bool:
-        """Whether nobody takes this output."""
-        return not (self._ready or self._congested or self._waiting)
+    def viewers(self) -> int:
+        """How many viewers take this output."""
+        return len(self._ready) + len(self._congested) + len(self._waiting)
 
     def add(self, packet: Packet) -> None:
         """Serialise ``packet``; it is written at the next flush."""

@@ -313,6 +313,24 @@ async def test_nobody_else_is_asked_for_a_stream_while_the_table_answers(edge: E
 
 
 @with_edge(grace_s=0.1)
+async def test_viewers_of_a_stream_that_was_released_stay_if_the_table_goes_away_meanwhile(
+    edge: Edge,
+) -> None:
+    source, recorder = await streaming(edge)
+    pull = edge.pull()
+    await edge.directory.release(edge.table.leases[STREAM].route)
+    await until(lambda: edge.locator.announced(STREAM) is None)
+    edge.table.go_down()
+    source.end()
+    await until(lambda: not edge.locator.directory_ok)
+    await asyncio.sleep(2 * edge.settings.edge.grace_s)  # shall not be over
+    assert not recorder.ended
+    edge.table.come_back()
+    await until(lambda: pull.over)
+    assert recorder.ended
+
+
+@with_edge(grace_s=0.1)
 async def test_viewers_of_a_stream_that_is_nowhere_to_be_found_stay_until_the_table_is_back(
     edge: Edge,
 ) -> None:

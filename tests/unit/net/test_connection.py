@@ -154,6 +154,19 @@ async def test_a_client_that_is_dear_to_read_leaves_the_loop_to_others(
         assert rests
 
 
+async def test_a_read_in_which_the_process_was_stopped_is_followed_by_a_short_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("common.net.connection.MAX_READ_S", -1.0)  # each read seems too long …
+    monkeypatch.setattr("common.net.connection.MAX_REST_S", -2.0)  # … and rests for so long at most
+    rests: list[float] = []
+    monkeypatch.setattr(RtmpConnection, "_rest", lambda _, pause_s: rests.append(pause_s))
+    async with running_node() as node, connected(node) as client:
+        client.send(C0C1 + C2)
+        await until(lambda: bool(rests))
+    assert set(rests) == {-2.0}
+
+
 async def test_a_client_that_rests_may_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("common.net.connection.MAX_READ_S", 0.0)
     async with running_node() as node, connected(node) as client:

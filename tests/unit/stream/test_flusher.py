@@ -242,7 +242,6 @@ def test_a_viewer_congested_by_something_else_during_a_round_still_gets_its_bloc
 
 def test_rounds_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     fanout, _ = begin(8, cost_s=0.001)
-    one_round(fanout)  # nobody knew how many
     durations: list[float] = []
     intervals: list[float] = []
     feeds = {"durations": durations, "intervals": intervals}
@@ -252,6 +251,38 @@ def test_rounds_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     one_round(fanout)
     assert durations == pytest.approx([0.008, 0.008])
     assert all(0 <= each < 1 for each in intervals)
+
+
+class Costly:
+    """An output whose viewers are all served by `begin_flush` itself, as congested ones are."""
+
+    def __init__(self, fanout: Fanout, viewers: int, cost_s: float) -> None:
+        self.viewers = viewers
+        self._fanout = fanout
+        self._cost_s = cost_s
+
+    def begin_flush(self, now: float) -> tuple[bytes, list[Callable[[bytes], None]]]:
+        self._fanout.loop.now += self._cost_s
+        return b"", []
+
+
+def test_what_slow_viewers_cost_counts() -> None:
+    fanout, _ = begin(0, cpu_share=0.1, max_interval_ms=1000)
+    slow = Costly(fanout, 100, 0.005)
+    for _ in range(40):
+        fanout.flusher.wake(slow)
+        fanout.flush()
+    assert fanout.flusher.interval_s == pytest.approx(0.05, rel=0.01)
+
+
+def test_large_and_small_streams_that_alternate_are_both_measured() -> None:
+    fanout, _ = begin(0, cpu_share=0.1, max_interval_ms=1000)
+    both = [Costly(fanout, 1, 0.0), Costly(fanout, 500, 0.004)]
+    for _ in range(40):
+        for each in both:
+            fanout.flusher.wake(each)
+            fanout.flush()
+    assert fanout.flusher.interval_s > 0.01
 
 
 def test_rounds_of_a_few_writes_are_not_measured_and_delay_nothing() -> None:
