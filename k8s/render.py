@@ -44,7 +44,11 @@ def _kind(*kinds: str) -> Callable[[Object], bool]:
 
 
 # Where the component "valkey" is; overlays give another one by HEADWATER_REDIS__URL.
-BASE: Final = {"redis.url": "redis://headwater-valkey:6379/0", "tests.enabled": False}
+BASE: Final = {
+    "redis.url": "redis://headwater-valkey:6379/0",
+    "networkPolicy.redis.ports": [6379, 26379],
+    "tests.enabled": False,
+}
 KEDA: Final = {
     "edge.autoscaling.engine": "keda",
     "edge.autoscaling.keda.serverAddress": "http://prometheus.monitoring:9090",

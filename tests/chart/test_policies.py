@@ -127,12 +127,64 @@ def test_policies_let_edges_pull_from_origins_and_both_ask_redis_and_dns() -> No
     assert "egress" not in valkey
 
 
+@pytest.mark.parametrize(
+    ("sets", "ports"),
+    [
+        ({}, [6379]),
+        ({"redis.url": "rediss://redis.example:6380/0"}, [6380]),
+        ({"redis.url": "redis://user@[2001:db8::7]:7000"}, [7000]),
+        ({"redis.url": "redis://[2001:db8::7]"}, [6379]),
+        ({"redis.mode": "cluster", "networkPolicy.redis.ports": [7001, 6379]}, [6379, 7001]),
+        ({"redis.url": "", "redis.urlSecret.name": "x"}, [6379]),
+        (
+            {"redis.url": "", "redis.urlSecret.name": "x", "networkPolicy.redis.ports": [6380]},
+            [6380],
+        ),
+        (
+            {
+                "redis.url": "",
+                "redis.mode": "sentinel",
+                "redis.sentinel.addresses": ["a.example:5000", "b.example:5001"],
+            },
+            [6379, 5000, 5001],
+        ),
+    ],
+)
+def test_policies_let_nodes_out_to_the_ports_of_their_redis(
+    sets: dict[str, object], ports: list[int]
+) -> None:
+    for role in ROLES:
+        _, redis, _ = render(sets=sets).one("NetworkPolicy", f"-{role}")["spec"]["egress"]
+        assert [each["port"] for each in redis["ports"]] == ports
+
+
 def test_a_policy_that_names_publishers_leaves_the_test_its_way() -> None:
     peers = [{"ipBlock": {"cidr": "203.0.113.0/24"}}]
     rendered = render(sets={"networkPolicy.publishersFrom": peers})
     rule = rendered.one("NetworkPolicy", "-origin")["spec"]["ingress"][0]
     assert rule["from"][0] == peers[0]
     assert _component(rule["from"][1]) == "test"
+
+
+@pytest.mark.parametrize(("role", "who"), [("origin", "publishersFrom"), ("edge", "viewersFrom")])
+def test_a_policy_that_names_clients_lets_in_the_load_balancer_that_speaks_for_them(
+    role: str, who: str
+) -> None:
+    sets = {
+        f"networkPolicy.{who}": [{"ipBlock": {"cidr": "203.0.113.0/24"}}],
+        f"{role}.proxyProtocol.trustedCidrs": ["10.20.0.0/20", "10.9.0.7", "2001:db8::7"],
+    }
+    without = render(sets=sets).one("NetworkPolicy", f"-{role}")["spec"]["ingress"][0]
+    assert _networks(without) == ["203.0.113.0/24"]
+    proxied = render(sets={**sets, f"{role}.proxyProtocol.enabled": True})
+    rule = proxied.one("NetworkPolicy", f"-{role}")["spec"]["ingress"][0]
+    assert _networks(rule) == ["203.0.113.0/24", "10.20.0.0/20", "10.9.0.7/32", "2001:db8::7/128"]
+    anybody = {**sets, f"{role}.proxyProtocol.enabled": True, f"networkPolicy.{who}": []}
+    assert "from" not in render(sets=anybody).one("NetworkPolicy", f"-{role}")["spec"]["ingress"][0]
+
+
+def _networks(rule: Object) -> list[str]:
+    return [peer["ipBlock"]["cidr"] for peer in rule["from"] if "ipBlock" in peer]
 
 
 def _component(peer: Object) -> str:

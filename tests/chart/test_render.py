@@ -65,7 +65,10 @@ data:
     [
         ("trial", ["port-forward service/rel-headwater-origin", "single Valkey pod", "one origin"]),
         ("external-redis", ["kubectl get service rel-headwater-edge -n live", "helm test rel"]),
-        ("edges-only", ["There are edges only", "deployment/rel-headwater-edge"]),
+        (
+            "edges-only",
+            ["There are edges only", "deployment/rel-headwater-edge", "networkPolicy.redis.ports"],
+        ),
         ("hatches", ["origin.lifecycle is in place of", "may take 900 s"]),
     ],
 )

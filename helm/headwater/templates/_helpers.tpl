@@ -103,6 +103,24 @@ imagePullSecrets:
 {{- if contains ":" .host }}[{{ .host }}]:{{ .port }}{{ else }}{{ .host }}:{{ .port }}{{ end }}
 {{- end }}
 
+{{/* Where nodes connect to for Redis, as a list: redis.url and the sentinels say it, or else a value. */}}
+{{- define "headwater.redisPorts" -}}
+{{- $redis := .Values.redis }}
+{{- $ports := list }}
+{{- range $redis.sentinel.addresses }}{{ $ports = append $ports (splitList ":" . | last | int) }}{{ end }}
+{{- range .Values.networkPolicy.redis.ports }}{{ $ports = append $ports (int .) }}{{ end }}
+{{- if or .Values.valkey.enabled $redis.url (not .Values.networkPolicy.redis.ports) }}
+{{- $port := regexFind ":[0-9]+$" (urlParse $redis.url).host | trimPrefix ":" }}
+{{- $ports = prepend $ports (default 6379 $port | int) }}
+{{- end }}
+{{- $ports | uniq | toYaml }}
+{{- end }}
+
+{{/* A network: an address alone is one of its own. */}}
+{{- define "headwater.cidr" -}}
+{{- if contains "/" . }}{{ . }}{{ else }}{{ printf "%s/%s" . (ternary "128" "32" (contains ":" .)) }}{{ end }}
+{{- end }}
+
 {{/* URL of a role's Service inside the cluster. */}}
 {{- define "headwater.inside" -}}
 {{- printf "rtmp://%s-%s.%s.svc:%d" (include "headwater.fullname" .root) .component (include "headwater.namespace" .root) (int (index .root.Values .component).service.port) }}
