@@ -60,6 +60,15 @@ TEMPLATES_REFUSE = [
         "redis.urlSecret holds the password already",
     ),
     ({"redis.tls.secretName": "tls"}, "redis.url must begin with rediss://"),
+    (
+        {
+            "redis.url": "",
+            "redis.mode": "sentinel",
+            "redis.sentinel.addresses": ["a.example:26379"],
+            "redis.tls.secretName": "tls",
+        },
+        "set redis.url to rediss://redis/0",
+    ),
     ({"origin.enabled": False, "edge.enabled": False}, "nothing to run"),
     (
         {"edge.terminationGracePeriodSeconds": 300},

@@ -41,6 +41,9 @@
 {{- if and $redis.urlSecret.name $redis.passwordSecret.name }}
 {{- fail "redis.urlSecret holds the password already: leave redis.passwordSecret.name empty, or use redis.url" }}
 {{- end }}
+{{- if and $redis.tls.secretName (eq $redis.mode "sentinel") (not $redis.url) (not $redis.urlSecret.name) }}
+{{- fail "redis.tls is set, but nothing says that master and sentinels speak TLS: set redis.url to rediss://redis/0 (with sentinels its scheme and database count, not its host)" }}
+{{- end }}
 {{- if and $redis.tls.secretName $redis.url (not (hasPrefix "rediss://" $redis.url)) }}
 {{- fail "redis.tls is set: redis.url must begin with rediss://" }}
 {{- end }}
