@@ -59,7 +59,12 @@ _TRIGGER: Final = _strict(
 )
 
 _FALLBACK: Final = _strict(
-    ("failureThreshold", "replicas"), failureThreshold=_COUNT, replicas=_COUNT
+    ("failureThreshold", "replicas"),
+    failureThreshold=_COUNT,
+    replicas=_COUNT,
+    behavior={  # since KEDA 2.17
+        "enum": ["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"]
+    },
 )
 _BACKEND: Final = _strict(("name", "port"), name=_TEXT, port=_COUNT)
 

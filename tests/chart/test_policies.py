@@ -70,16 +70,21 @@ def test_hpa_metrics_are_those_asked_for() -> None:
     assert cpu["resource"]["target"]["averageUtilization"] == 70
 
 
-def test_keda_falls_back_to_many_pods_and_never_reads_nothing_as_none() -> None:
-    rendered = render(
-        sets={
-            "edge.autoscaling.enabled": True,
-            "edge.autoscaling.engine": "keda",
-            "edge.autoscaling.keda.serverAddress": "http://prometheus",
-        }
-    )
-    spec = rendered.one("ScaledObject", "-edge")["spec"]
-    assert spec["fallback"]["replicas"] == spec["maxReplicaCount"]
+@pytest.mark.parametrize("role", ROLES)
+def test_keda_keeps_the_pods_there_are_without_figures_and_never_reads_nothing_as_none(
+    role: str,
+) -> None:
+    sets = {
+        f"{role}.autoscaling.enabled": True,
+        f"{role}.autoscaling.engine": "keda",
+        f"{role}.autoscaling.keda.serverAddress": "http://prometheus",
+    }
+    spec = render(sets=sets).one("ScaledObject", f"-{role}")["spec"]
+    assert spec["fallback"]["behavior"] == "currentReplicasIfHigher"
+    assert spec["fallback"]["replicas"] == spec["minReplicaCount"]
+    sets[f"{role}.autoscaling.keda.fallbackReplicas"] = 5
+    given = render(sets=sets).one("ScaledObject", f"-{role}")["spec"]
+    assert given["fallback"]["replicas"] == 5
     assert [each["metadata"]["ignoreNullValues"] for each in spec["triggers"]] == ["false"]
 
 
