@@ -6,6 +6,7 @@ from pathlib import Path
 import jsonschema
 import kubernetes_validate
 import pytest
+import yaml
 
 from tests.chart import crds
 from tests.chart.chart import CHART, CI_VALUES, KUBERNETES, NEWEST, Object, helm, render
@@ -46,8 +47,30 @@ def test_the_longest_release_name_fits() -> None:
     )
     names = [line.split()[-1] for line in out.splitlines() if line.startswith("  name: ")]
     assert names
-    # A pod of a StatefulSet has "-0" and a hash behind its name in a label.
     assert max(map(len, names)) <= 63
+
+
+@pytest.mark.parametrize(
+    ("release", "override"),
+    [
+        ("r" * 53, {}),
+        ("headwater-" + "r" * 43, {}),
+        ("r", {"nameOverride": "n" * 63}),
+        ("r", {"fullnameOverride": "f" * 63}),
+    ],
+)
+def test_names_of_stateful_sets_leave_room_for_a_hash(
+    release: str, override: dict[str, str]
+) -> None:
+    sets = {"valkey.enabled": "true", **override}
+    out = helm(
+        *("template", release, str(CHART), "--kube-version", f"{NEWEST}.0"),
+        *("--set", ",".join(f"{name}={value}" for name, value in sets.items())),
+    )
+    objects = [each for each in yaml.safe_load_all(out) if each]
+    (origins,) = [each["metadata"]["name"] for each in objects if each["kind"] == "StatefulSet"]
+    # Its controller-revision-hash label holds the name, a dash and ten letters: 63 at most.
+    assert len(origins) == 52
 
 
 NOTES_AS_OBJECT = """\

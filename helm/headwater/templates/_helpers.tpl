@@ -4,14 +4,14 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* 46: the longest suffix is "-origin-headless", and a pod's name is also a label's value. */}}
+{{/* 45: with "-origin" a StatefulSet's name has 52, which leaves room for a hash in a label's 63. */}}
 {{- define "headwater.fullname" -}}
 {{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 46 | trimSuffix "-" }}
+{{- .Values.fullnameOverride | trunc 45 | trimSuffix "-" }}
 {{- else if contains (include "headwater.name" .) .Release.Name }}
-{{- .Release.Name | trunc 46 | trimSuffix "-" }}
+{{- .Release.Name | trunc 45 | trimSuffix "-" }}
 {{- else }}
-{{- printf "%s-%s" .Release.Name (include "headwater.name" .) | trunc 46 | trimSuffix "-" }}
+{{- printf "%s-%s" .Release.Name (include "headwater.name" .) | trunc 45 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 
