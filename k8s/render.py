@@ -73,6 +73,7 @@ MANIFESTS: Final = (
             "metrics.podMonitor.enabled": True,
             "metrics.prometheusRule.enabled": True,
             "metrics.dashboards.enabled": True,
+            "edge.autoscaling.enabled": True,  # an alert of its own, silent without an autoscaler
         },
     ),
     Manifest(

@@ -90,6 +90,20 @@ def test_alerts_that_make_no_sense_are_left_out() -> None:
     }
 
 
+def test_manifests_have_the_alert_about_the_autoscaler_that_an_overlay_may_add() -> None:
+    text = (ROOT / "k8s" / "components" / "monitoring" / "monitoring.yaml").read_text()
+    assert "alert: HeadwaterAutoscalerAtMaximum\n" in text
+
+
+def test_reasons_of_refusals_that_are_explained_exist() -> None:
+    page = (ROOT / "docs" / "alerts.md").read_text()
+    section = page.partition("## HeadwaterConnectionsRefused\n")[2].partition("\n## ")[0]
+    reasons = re.findall(r"`([a-z]+(?:_[a-z]+)+)`", section)
+    source = "".join(file.read_text() for file in (ROOT / "common" / "net").glob("*.py"))
+    assert len(reasons) >= 3
+    assert [each for each in reasons if f'"{each}"' not in source] == []
+
+
 def promtool() -> str:
     """Return promtool, or skip: it comes with Debian's package prometheus, or a release of it."""
     places = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"

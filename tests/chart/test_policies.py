@@ -163,6 +163,18 @@ def test_policies_let_nodes_out_to_the_ports_of_their_redis(
         assert [each["port"] for each in redis["ports"]] == ports
 
 
+def test_name_servers_may_be_on_another_port() -> None:
+    rendered = render(sets={"networkPolicy.dnsPorts": [53, 5353]})
+    for role in ROLES:
+        dns, *_ = rendered.one("NetworkPolicy", f"-{role}")["spec"]["egress"]
+        assert [(each["port"], each["protocol"]) for each in dns["ports"]] == [
+            (53, "UDP"),
+            (53, "TCP"),
+            (5353, "UDP"),
+            (5353, "TCP"),
+        ]
+
+
 def test_a_policy_that_names_publishers_leaves_the_test_its_way() -> None:
     peers = [{"ipBlock": {"cidr": "203.0.113.0/24"}}]
     rendered = render(sets={"networkPolicy.publishersFrom": peers})

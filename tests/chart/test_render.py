@@ -90,7 +90,10 @@ data:
         ("external-redis", ["kubectl get service rel-headwater-edge -n live", "helm test rel"]),
         (
             "edges-only",
-            ["There are edges only", "deployment/rel-headwater-edge", "networkPolicy.redis.ports"],
+            [
+                *("There are edges only", "deployment/rel-headwater-edge"),
+                *("networkPolicy.redis.ports", "runbookUrlPrefix is no http(s):// URL"),
+            ],
         ),
         ("hatches", ["origin.lifecycle is in place of", "may take 900 s"]),
     ],
@@ -98,17 +101,27 @@ data:
 def test_notes_tell_the_urls_and_what_is_risky(
     values: str, wanted: list[str], tmp_path: Path
 ) -> None:
+    notes = _notes(values, tmp_path)
+    for words in wanted:
+        assert words in notes
+
+
+def test_notes_warn_of_nothing_that_is_given(tmp_path: Path) -> None:
+    notes = _notes("production", tmp_path)
+    assert "networkPolicy.redis.ports" not in notes
+    assert "runbookUrlPrefix" not in notes
+
+
+def _notes(values: str, tmp_path: Path) -> str:
     # `helm template` does not show the notes: as text in an object, it does.
     copy = shutil.copytree(CHART, tmp_path / "headwater")
     (copy / "templates" / "NOTES.txt").rename(copy / "NOTES.txt")
     (copy / "templates" / "notes.yaml").write_text(NOTES_AS_OBJECT)
-    notes = helm(
+    return helm(
         *("template", "rel", str(copy), "--namespace", "live", "--show-only"),
         *("templates/notes.yaml", "--values", str(CHART / "ci" / f"{values}-values.yaml")),
         *("--kube-version", f"{NEWEST}.0"),
     )
-    for words in wanted:
-        assert words in notes
 
 
 def test_tcproutes_are_v1_where_the_cluster_has_it() -> None:

@@ -45,6 +45,7 @@ SCHEMA_REFUSES = [
     ({"gateway.edge.enabled": True}, "gateway.edge.parentRefs"),
     ({"metrics.podMonitor.interval": "15"}, "metrics.podMonitor.interval"),
     ({"metrics.prometheusRule.disabled": ["Watchdog"]}, "metrics.prometheusRule.disabled"),
+    ({"networkPolicy.dnsPorts": []}, "networkPolicy.dnsPorts"),
     ({"networkPolicy.redis.ports": ["6379"]}, "networkPolicy.redis.ports"),
 ]
 
