@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from common.backoff import Backoff
@@ -19,6 +18,7 @@ from common.cluster.records import NodeRole
 from common.local.guard import guard
 from common.local.node_process import LocalClusterError, NodeInfo, NodeProcess
 from common.local.redis_server import HOST, LocalServerError, RedisServer
+from common.local.staged import Staged
 from common.supervisor.exit_codes import describe_exit
 from common.supervisor.python_module import module_command, module_environment
 
@@ -113,7 +113,7 @@ class LocalNode:
         )
 
 
-class LocalCluster:
+class LocalCluster(Staged):
     """Runs a cluster on 127.0.0.1 for the length of an ``async with`` block.
 
     Entering waits until all nodes are ready and raises `LocalClusterError` or `LocalServerError`
@@ -126,26 +126,12 @@ class LocalCluster:
     def __init__(
         self, options: ClusterOptions | None = None, *, log: Callable[[str], None] = to_stderr
     ) -> None:
+        super().__init__()
         self._options = options or ClusterOptions()
         self._log = log
-        self._stack = AsyncExitStack()
         self.redis_url = ""
         self.origins: list[LocalNode] = []
         self.edges: list[LocalNode] = []
-
-    async def __aenter__(self) -> "LocalCluster":
-        async with AsyncExitStack() as stack:
-            await self._start(stack)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._stack.aclose()
 
     @property
     def nodes(self) -> list[LocalNode]:

@@ -27,11 +27,11 @@ from common.local.admin import fetch_status
 from common.local.cluster import ClusterOptions, LocalCluster, LocalNode
 from common.local.guard import guard
 from common.local.redis_server import HOST, RedisServer
+from common.local.staged import Staged
 from tests.support.chaos_proxy import ChaosProxy
 from tests.support.lossy_way import LossyWay
 from tests.support.processes import children, is_alive
 from tests.support.sentinels import SentinelSetup
-from tests.support.staged import Staged
 from tests.support.wait import until
 
 _PORTS: Final = range(20_000, 30_000)  # below those that the kernel hands out by itself

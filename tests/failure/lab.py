@@ -13,10 +13,10 @@ from common.cluster.redis_directory import RedisDirectory
 from common.config.model import LeaseSettings
 from common.errors import DirectoryUnavailable
 from common.ids import StreamKey
+from common.local.staged import Staged
 from tests.failure.cluster import LabCluster, until_true
 from tests.support.lab_child import LabChild, lab_child
 from tests.support.processes import descriptors, rss_bytes
-from tests.support.staged import Staged
 
 STEADY_S: Final = 30.0
 """Whatever was done to it, the cluster must be well again after so long."""

@@ -14,8 +14,10 @@ import asyncio
 import ipaddress
 import os
 import re
-from types import TracebackType
+from contextlib import AsyncExitStack
 from typing import Final
+
+from common.local.staged import Staged
 
 _NETWORKS: Final = ipaddress.ip_network("198.18.0.0/15")  # for measuring networks [RFC 2544]
 _PREFIX: Final = 30
@@ -41,7 +43,7 @@ class CannotBeHad(Exception):
     """This machine has not got, or does not allow, what is needed; says what."""
 
 
-class LossyWay:
+class LossyWay(Staged):
     """The router, for the length of an ``async with`` block; loses nothing until told to.
 
     Entering raises `CannotBeHad` without root, iptables or what they need of the kernel. One at a
@@ -49,6 +51,7 @@ class LossyWay:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         number = os.getpid() % 2 ** (_PREFIX - _NETWORKS.prefixlen)
         network = int(_NETWORKS.network_address) + number * 2 ** (32 - _PREFIX)
         self.near = str(ipaddress.ip_address(network + 1))
@@ -56,22 +59,10 @@ class LossyWay:
         self._veth = f"hwlab{os.getpid()}"  # 15 characters at most
         self._holder: asyncio.subprocess.Process | None = None
 
-    async def __aenter__(self) -> "LossyWay":
-        try:
-            await self._hold()
-            await self._build()
-        except BaseException:
-            await self._end()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._end()
+    async def _start(self, stack: AsyncExitStack) -> None:
+        stack.push_async_callback(self._end)
+        await self._hold()
+        await self._build()
 
     async def lose(self, share: float) -> None:
         """Lose this share of the packets, of either direction."""
@@ -83,7 +74,7 @@ class LossyWay:
         return sum(map(int, _DROPPED.findall(told)))
 
     async def _hold(self) -> None:
-        self._holder = await _start("unshare", "--net", "sh", "-c", _HOLD)
+        self._holder = await _spawn("unshare", "--net", "sh", "-c", _HOLD)
         assert self._holder.stdout is not None
         assert self._holder.stderr is not None
         if not await self._holder.stdout.readline():
@@ -109,7 +100,7 @@ class LossyWay:
         if self._holder is None:
             return
         # The kernel would do it, too, but some time later; the next one shall find its place free.
-        deleting = await _start("ip", "link", "del", f"{self._veth}a")
+        deleting = await _spawn("ip", "link", "del", f"{self._veth}a")
         await deleting.communicate()
         if self._holder.returncode is None:
             self._holder.kill()
@@ -118,14 +109,14 @@ class LossyWay:
 
 
 async def _run(*command: str) -> str:
-    process = await _start(*command)
+    process = await _spawn(*command)
     said, complained = await process.communicate()
     if process.returncode:
         raise CannotBeHad(f"{command[0]}: {complained.decode().strip()}")
     return said.decode()
 
 
-async def _start(*command: str) -> asyncio.subprocess.Process:
+async def _spawn(*command: str) -> asyncio.subprocess.Process:
     pipe = asyncio.subprocess.PIPE
     try:
         return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)

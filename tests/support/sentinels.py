@@ -1,7 +1,6 @@
 """A primary of Redis, its replica and three sentinels, all of them real and ours to kill."""
 
 from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import Final, cast
 
 from redis.asyncio import Redis
@@ -9,6 +8,7 @@ from redis.exceptions import RedisError
 
 from common.config.model import RedisSettings
 from common.local.redis_server import HOST, RedisServer
+from common.local.staged import Staged
 from tests.support.redis import redis_settings_for
 from tests.support.wait import until
 
@@ -22,36 +22,25 @@ FAILOVER_TIMEOUT_MS: Final = 3000
 _AT_ONCE: Final = ("--repl-diskless-sync-delay", "0")
 
 
-class SentinelSetup:
+class SentinelSetup(Staged):
     """Runs for the length of an ``async with`` block; entering waits until all know each other."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.primary = RedisServer(options=_AT_ONCE)
         follow = ["--replicaof", HOST, str(self.primary.port)]
         self.replica = RedisServer(options=[*_AT_ONCE, *follow])
         self.sentinels = [RedisServer(options=["--sentinel"]) for _ in range(SENTINELS)]
-        self._stack = AsyncExitStack()
 
-    async def __aenter__(self) -> "SentinelSetup":
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.primary)
-            await stack.enter_async_context(self.replica)
-            await until(self.replicating)
-            for sentinel in self.sentinels:
-                await stack.enter_async_context(sentinel)
-                await _watch(sentinel, self.primary.port)
-            for sentinel in self.sentinels:
-                await until(lambda sentinel=sentinel: _sees_all(sentinel))
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._stack.aclose()
+    async def _start(self, stack: AsyncExitStack) -> None:
+        await stack.enter_async_context(self.primary)
+        await stack.enter_async_context(self.replica)
+        await until(self.replicating)
+        for sentinel in self.sentinels:
+            await stack.enter_async_context(sentinel)
+            await _watch(sentinel, self.primary.port)
+        for sentinel in self.sentinels:
+            await until(lambda sentinel=sentinel: _sees_all(sentinel))
 
     @property
     def servers(self) -> list[RedisServer]:

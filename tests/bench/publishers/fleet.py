@@ -1,10 +1,12 @@
 """Publishers in one or more processes, as one."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final
+
+from common.local.staged import Staged
 
 from ..child import FINISH, MEASURE, Child
 
@@ -20,36 +22,25 @@ class Published:
     late_p99_ms: float
 
 
-class Publishing:
+class Publishing(Staged):
     """Publishes ``streams`` streams of a clip for the length of an ``async with`` block."""
 
     def __init__(self, url: str, clip: Path, streams: int) -> None:
+        super().__init__()
         self._url = url
         self._clip = clip
         self._streams = streams
         self._children: list[Child] = []
 
-    async def __aenter__(self) -> "Publishing":
-        try:
-            for first in range(0, self._streams, _PER_PROCESS):
-                child = Child("publishers", lambda report: None)
-                self._children.append(child)
-                count = min(_PER_PROCESS, self._streams - first)
-                options = {"url": self._url, "clip": str(self._clip), "first": first}
-                await child.start({**options, "count": count})
-            await asyncio.gather(*(child.wait_for("publishing") for child in self._children))
-        except BaseException:
-            await self._stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._stop()
+    async def _start(self, stack: AsyncExitStack) -> None:
+        stack.push_async_callback(self._stop)
+        for first in range(0, self._streams, _PER_PROCESS):
+            child = Child("publishers", lambda report: None)
+            self._children.append(child)
+            count = min(_PER_PROCESS, self._streams - first)
+            options = {"url": self._url, "clip": str(self._clip), "first": first}
+            await child.start({**options, "count": count})
+        await asyncio.gather(*(child.wait_for("publishing") for child in self._children))
 
     def measure(self) -> None:
         """Begin to count how late messages are."""

@@ -1,11 +1,12 @@
 """What is made of parts that run as long as it does."""
 
+from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 
-class Staged:
+class Staged(ABC):
     """Runs for the length of an ``async with`` block, with everything that `_start` has entered.
 
     When a part does not start, those before it are ended; all are ended in reverse order.
@@ -28,6 +29,6 @@ class Staged:
     ) -> None:
         await self._parts.aclose()
 
+    @abstractmethod
     async def _start(self, stack: AsyncExitStack) -> None:
         """Enter all parts into ``stack``."""
-        raise NotImplementedError
