@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeVar
 
 from common.cluster.announcements import follow
 from common.cluster.directory import Directory
+from common.cluster.reach import Reach
 from common.cluster.records import ClusterEvent, EventKind, Route
 from common.errors import DirectoryUnavailable
 from common.ids import StreamKey
@@ -63,7 +64,12 @@ class Locator:
         self._suspecting: set[asyncio.Task[None]] = set()
         self._watchers: dict[StreamKey, Watcher] = {}
         self._listening: asyncio.Task[None] | None = None
-        self.directory_ok = True
+        self._table = Reach(_log, "known routes serve on")
+
+    @property
+    def directory_ok(self) -> bool:
+        """Whether the table is within reach."""
+        return self._table.ok
 
     def start(self) -> None:
         """Begin to listen to announcements."""
@@ -100,21 +106,21 @@ class Locator:
         try:
             route = await self._directory.lookup(stream)
         except DirectoryUnavailable as error:
-            self._note_directory(False, str(error))
+            self._table.lost(str(error))
             ROUTE_LOOKUPS.labels(result="unavailable").inc()
             known = self._known.get(stream)
             if known is None:
                 raise
             return known
-        self._note_directory(True)
+        self._table.back()
         ROUTE_LOOKUPS.labels(result="miss" if route is None else "hit").inc()
         if self._known.get(stream) is not before:
             return self._known.get(stream)  # an announcement has overtaken the answer
         if route is None:
             self._known.pop(stream, None)
-            _remember(self._absent, stream, self._now() + self._negative_cache_s)
+            _remember(self._absent, stream, self._now() + self._negative_cache_s, MAX_REMEMBERED)
         else:
-            _remember(self._known, stream, route)
+            _remember(self._known, stream, route, MAX_REMEMBERED)
             self._note_origin(route.address)
         return route
 
@@ -139,7 +145,7 @@ class Locator:
         """Announce that the holder of ``stream`` cannot be reached, for a standby to look at it."""
         if self._suspected.get((stream, epoch), 0.0) > self._now():
             return
-        _remember(self._suspected, (stream, epoch), self._now() + SUSPECT_PERIOD_S)
+        _remember(self._suspected, (stream, epoch), self._now() + SUSPECT_PERIOD_S, MAX_REMEMBERED)
         task = asyncio.ensure_future(self._announce_suspect(stream, epoch))
         self._suspecting.add(task)
         task.add_done_callback(self._suspecting.discard)
@@ -148,14 +154,14 @@ class Locator:
         try:
             await self._directory.suspect(stream, epoch)
         except DirectoryUnavailable as error:
-            self._note_directory(False, str(error))
+            self._table.lost(str(error))
 
     def _handle(self, event: ClusterEvent) -> None:
         if event.kind is EventKind.AWAY:
-            self._note_directory(False, "announcements are missed")
+            self._table.lost("announcements are missed")
             return
         if event.kind is EventKind.RESYNC:
-            self._note_directory(True)
+            self._table.back()
             self._absent.clear()
             for each in list(self._watchers.values()):
                 each.recheck()
@@ -169,29 +175,18 @@ class Locator:
             self._note_origin(event.route.address)
             # After a flush the loser of a stream may put its route back before the winner does.
             if event.route.epoch >= known.epoch if known else stream in self._watchers:
-                _remember(self._known, stream, event.route)
+                _remember(self._known, stream, event.route, MAX_REMEMBERED)
         elif event.kind is EventKind.RELEASED and known and known.epoch <= event.epoch:
             del self._known[stream]
         if watcher := self._watchers.get(stream):
             watcher.reconsider()
 
     def _note_origin(self, address: str) -> None:
-        self._origins[address] = None
-        self._origins.move_to_end(address)
-        if len(self._origins) > MAX_ORIGINS:
-            self._origins.popitem(last=False)
-
-    def _note_directory(self, ok: bool, problem: str = "") -> None:
-        if ok != self.directory_ok:
-            self.directory_ok = ok
-            if ok:
-                _log.info("routing table is back")
-            else:
-                _log.warning("routing table is away: known routes serve on", reason=problem)
+        _remember(self._origins, address, None, MAX_ORIGINS)
 
 
-def _remember(memory: "OrderedDict[_K, _V]", key: _K, value: _V) -> None:
+def _remember(memory: "OrderedDict[_K, _V]", key: _K, value: _V, maximum: int) -> None:
     memory[key] = value
     memory.move_to_end(key)
-    if len(memory) > MAX_REMEMBERED:
+    if len(memory) > maximum:
         memory.popitem(last=False)

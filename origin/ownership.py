@@ -19,6 +19,7 @@ from time import monotonic
 
 from common.cluster.announcements import follow
 from common.cluster.directory import Directory
+from common.cluster.reach import Reach
 from common.cluster.records import Claim, ClusterEvent, EventKind, Renewal, Route
 from common.config.model import LeaseSettings, PublisherPolicy
 from common.errors import DirectoryUnavailable, StreamTaken
@@ -47,7 +48,8 @@ class LeaseKeeper:
         self._now = now
         self._leases: dict[StreamKey, Lease] = {}
         self._races = Races()
-        self._releases = Releases(directory, settings.ttl_s, now, self._note_directory)
+        self._table = Reach(_log, "leases stay in force")
+        self._releases = Releases(directory, settings.ttl_s, now, self._table)
         self._renew_now = asyncio.Event()
         self._renewed = asyncio.Event()
         # A lease is in force for at least so long after whatever renewal was the last one.
@@ -55,7 +57,11 @@ class LeaseKeeper:
         self._sleep = SleepWatch(surely_s, self._woke, now)
         self._loops: list[asyncio.Task[None]] = []
         self.listeners: list[Callable[[ClusterEvent], None]] = []
-        self.directory_ok = True
+
+    @property
+    def directory_ok(self) -> bool:
+        """Whether the table is within reach."""
+        return self._table.ok
 
     @property
     def trusted(self) -> bool:
@@ -154,14 +160,14 @@ class LeaseKeeper:
         try:
             route = await self._directory.claim(claim, policy, over=over)
         except StreamTaken:
-            self._note_directory(True)
+            self._table.back()
             LEASE_EVENTS.labels(event="taken").inc()
             raise
         except DirectoryUnavailable as error:
-            self._note_directory(False, str(error))
+            self._table.lost(str(error))
             LEASE_EVENTS.labels(event="unavailable").inc()
             return None
-        self._note_directory(True)
+        self._table.back()
         LEASE_EVENTS.labels(event="claimed").inc()
         return route
 
@@ -204,7 +210,7 @@ class LeaseKeeper:
             await self._renew_held()
             await self._releases.repeat()
         except DirectoryUnavailable as error:
-            self._note_directory(False, str(error))
+            self._table.lost(str(error))
             return
         for lease in [each for each in self._leases.values() if each.route is None]:
             if self._leases.get(lease.claim.stream) is lease:
@@ -218,7 +224,7 @@ class LeaseKeeper:
         if not held:
             return  # asking for nothing would not tell whether the table is there
         outcomes = await self._directory.renew([route for _, route in held])
-        self._note_directory(True)
+        self._table.back()
         for (lease, _), outcome in zip(held, outcomes, strict=True):
             if outcome is Renewal.LOST:
                 self._lost_to(None, lease)
@@ -259,10 +265,10 @@ class LeaseKeeper:
 
     def _take_note(self, event: ClusterEvent) -> None:
         if event.kind is EventKind.AWAY:
-            self._note_directory(False, "announcements are missed")
+            self._table.lost("announcements are missed")
             return
         if event.kind is EventKind.RESYNC:
-            self._note_directory(True)
+            self._table.back()
             self._renew_now.set()  # a flushed or restarted table is refilled now, not later
             return
         if event.kind is EventKind.CLAIMED and event.route is not None:
@@ -294,11 +300,3 @@ class LeaseKeeper:
         del self._leases[lease.claim.stream]
         _log.info("lease lost", stream=lease.claim.stream, epoch=lease.epoch, reason=reason)
         lease.holder.lease_lost(reason)
-
-    def _note_directory(self, ok: bool, problem: str = "") -> None:
-        if ok != self.directory_ok:
-            self.directory_ok = ok
-            if ok:
-                _log.info("routing table is back")
-            else:
-                _log.warning("routing table is away: leases stay in force", reason=problem)

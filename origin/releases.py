@@ -4,24 +4,23 @@ import asyncio
 from collections.abc import Callable, Coroutine
 
 from common.cluster.directory import Directory
+from common.cluster.reach import Reach
 from common.cluster.records import Route
 from common.errors import DirectoryUnavailable
 from common.ids import StreamKey
 from common.metrics import LEASE_EVENTS
-
-NoteDirectory = Callable[[bool, str], None]
 
 
 class Releases:
     """The routes that this worker has given up, as long as the table has not heard of it."""
 
     def __init__(
-        self, directory: Directory, ttl_s: float, now: Callable[[], float], note: NoteDirectory
+        self, directory: Directory, ttl_s: float, now: Callable[[], float], table: Reach
     ) -> None:
         self._directory = directory
         self._ttl_s = ttl_s
         self._now = now
-        self._note = note
+        self._table = table
         self._running: dict[asyncio.Task[None], StreamKey] = {}
         self._unheard: dict[StreamKey, tuple[Route, float]] = {}  # and when it runs out by itself
 
@@ -41,7 +40,7 @@ class Releases:
             released = await self._directory.release(route)
         except DirectoryUnavailable as error:
             self._unheard[route.stream] = (route, self._now() + self._ttl_s)
-            self._note(False, str(error))
+            self._table.lost(str(error))
             return
         if released:
             LEASE_EVENTS.labels(event="released").inc()
@@ -59,7 +58,7 @@ class Releases:
         for stream, (route, ends_at) in list(self._unheard.items()):
             if self._now() < ends_at:
                 await self._directory.release(route)
-                self._note(True, "")
+                self._table.back()
             if self._unheard.get(stream, (None,))[0] is route:
                 del self._unheard[stream]
 

@@ -215,8 +215,8 @@ async def test_grace_ends_for_all_viewers_at_once_and_without_a_word_before(edge
     source, first = await streaming(edge)
     await source.kill()
     await until(lambda: edge.pull().state is PullState.LOST)
-    late = Recorder(await edge.streams.acquire(order()))  # those who come meanwhile wait as well
     began = asyncio.get_running_loop().time()
+    late = Recorder(await edge.streams.acquire(order()))  # those who come meanwhile wait as well
     await until(lambda: bool(first.ended))
     assert first.ended == late.ended == ["stream_over"]
     assert asyncio.get_running_loop().time() - began > edge.settings.edge.grace_s * 0.8
