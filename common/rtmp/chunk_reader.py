@@ -20,6 +20,14 @@ from struct import Struct
 from typing import Final
 
 from common.errors import ChunkError
+from common.rtmp.chunk_stream import (
+    FMT1,
+    HEADER_BYTES,
+    NOT_EXTENDED,
+    U32,
+    ChunkStream,
+    continue_message,
+)
 from common.rtmp.chunk_writer import DEFAULT_CHUNK_SIZE
 from common.rtmp.control import decode_u32
 from common.rtmp.limits import RtmpLimits
@@ -27,8 +35,6 @@ from common.rtmp.message import TIMESTAMP_MASK, Message, MessageType
 
 _EXTENDED: Final = 0xFFFFFF
 """In the 3-byte time field: the time stands in 4 bytes behind the header [RTMP 1.0 §5.3.1.3]."""
-
-_NOT_EXTENDED: Final = -1
 
 _LAST_OBEYED: Final = int(MessageType.ABORT)
 """Set Chunk Size and Abort are for the reader itself."""
@@ -39,33 +45,14 @@ _MAX_FIRST_DELTA_MS: Final = 10_000
 By the specification it always does [RTMP 1.0 §5.3.1.2.4], and FMLE relies on it; old librtmp means
 "the same time again". A stream that has run for longer than this would visibly jump."""
 
-# Two fields share a word where 3-byte fields leave no other alignment.
+# As `FMT1`: two fields share a word.
 _FMT0 = Struct(">IIHB")  # time 3, length 3, type 1, stream id 4 (little-endian, [§5.3.1.2.1])
-_FMT1 = Struct(">IHB")  # delta 3, length 3, type 1
-_U32 = Struct(">I")
-# The same with the basic header of one byte in front, which makes whole words of the fields.
-_TIME = Struct(">I")  # basic header 1, time 3
-_TIME_AND_LENGTH = Struct(">II")  # and length 3, type 1
+# With a basic header of one byte in front, the fields are whole words.
+_TIME_AND_LENGTH = Struct(">II")  # basic header 1, time 3; length 3, type 1
 _STREAM_ID = Struct("<I")
 _STREAM_ID_AT: Final = 8
 
-_HEADER_BYTES: Final = (11, 7, 3, 0)  # by fmt
 _ALL_HEADER_BYTES: Final = (12, 8, 4, 1)  # with a basic header of one byte
-
-
-class _ChunkStream:
-    """What one chunk stream (csid) inherits from header to header, and its unfinished message."""
-
-    __slots__ = ("body", "delta", "extended", "length", "stream_id", "timestamp", "type_id")
-
-    def __init__(self) -> None:
-        self.timestamp = 0
-        self.delta = 0
-        self.length = 0
-        self.type_id = 0
-        self.stream_id = 0
-        self.extended = _NOT_EXTENDED  # the extended time of the last full header, if it had one
-        self.body: bytearray | None = None  # None: no message has begun
 
 
 class ChunkReader:
@@ -91,9 +78,9 @@ class ChunkReader:
         self._max_messages = limits.max_messages_per_read
         self._small_message = min(limits.max_command_bytes, limits.max_message_bytes)
         self._chunk_size = DEFAULT_CHUNK_SIZE
-        self._streams: dict[int, _ChunkStream] = {}
+        self._streams: dict[int, ChunkStream] = {}
         self._held = b""  # the beginning of a header
-        self._current: _ChunkStream | None = None  # whose chunk is being read …
+        self._current: ChunkStream | None = None  # whose chunk is being read …
         self._chunk_left = 0  # … and what it lacks
         self.unfinished_bytes = 0
 
@@ -118,7 +105,8 @@ class ChunkReader:
             stream = self._current
             if stream is None:
                 if not self.unfinished_bytes:
-                    pos = self._take_whole(data, pos, end, messages)
+                    room = self._max_messages - len(messages) - obeyed
+                    pos = self._take_whole(data, pos, end, messages, room)
                 if pos == end:
                     return messages
                 after_header = self._open_chunk(data, pos, end)
@@ -166,14 +154,15 @@ class ChunkReader:
             else:
                 obeyed += 1
 
-    def _take_whole(self, data: bytes, pos: int, end: int, messages: list[Message]) -> int:
-        """Take the messages at ``pos`` that are whole; return what comes after them.
+    def _take_whole(
+        self, data: bytes, pos: int, end: int, messages: list[Message], room: int
+    ) -> int:
+        """Take the messages at ``pos`` that are whole, up to ``room``; return what comes after.
 
         One flat loop, for this is done for nearly every message of every publisher.
         """
         streams = self._streams
         chunk_size = self._chunk_size
-        room = self._max_messages - len(messages)
         while pos < end and room > 0:
             first = data[pos]
             stream = streams.get(first & 0x3F)  # none for 0 and 1, which begin longer headers
@@ -189,7 +178,7 @@ class ChunkReader:
                 length = stream.length
                 type_id = stream.type_id
                 if first < 0xC0:
-                    time = _TIME.unpack_from(data, pos)[0] & 0xFFFFFF
+                    time = U32.unpack_from(data, pos)[0] & 0xFFFFFF
                 elif stream.extended < 0:
                     time = stream.delta
                 else:
@@ -221,7 +210,7 @@ class ChunkReader:
                 stream.delta = time
             stream.length = length
             stream.type_id = type_id
-            stream.extended = _NOT_EXTENDED
+            stream.extended = NOT_EXTENDED
             messages.append(Message(type_id, stream.timestamp, stream.stream_id, payload))
             pos = after
             room -= 1
@@ -244,13 +233,13 @@ class ChunkReader:
                 csid = 64 + data[pos] + (data[pos + 1] << 8)
                 pos += 2
         fmt = first >> 6
-        if pos + _HEADER_BYTES[fmt] > end:
+        if pos + HEADER_BYTES[fmt] > end:
             return -1
         stream = self._streams.get(csid)
         if stream is None:
             stream = self._new_stream(csid, fmt)
         if stream.body is not None:
-            pos = _continue_message(stream, fmt, data, pos, end)
+            pos = continue_message(stream, fmt, data, pos, end)
         else:
             pos = self._begin_message(stream, fmt, data, pos, end)
         if pos < 0:
@@ -261,7 +250,7 @@ class ChunkReader:
         self._current = stream
         return pos
 
-    def _new_stream(self, csid: int, fmt: int) -> _ChunkStream:
+    def _new_stream(self, csid: int, fmt: int) -> ChunkStream:
         # fmt 1 must do: librtmp and ffmpeg open csid 2 with it for SetBufferLength.
         if fmt > 1:
             raise ChunkError("no_full_header", f"chunk stream {csid} begins with fmt {fmt}")
@@ -269,12 +258,10 @@ class ChunkReader:
             raise ChunkError(
                 "too_many_chunk_streams", f"more than {self._limits.max_chunk_streams} are in use"
             )
-        stream = self._streams[csid] = _ChunkStream()
+        stream = self._streams[csid] = ChunkStream()
         return stream
 
-    def _begin_message(
-        self, stream: _ChunkStream, fmt: int, data: bytes, pos: int, end: int
-    ) -> int:
+    def _begin_message(self, stream: ChunkStream, fmt: int, data: bytes, pos: int, end: int) -> int:
         """Take over the header of a new message and return where its payload begins, or -1."""
         length = stream.length
         type_id = stream.type_id
@@ -288,7 +275,7 @@ class ChunkReader:
             stream_id = low & 0xFF | (middle & 0xFF00) | (middle & 0xFF) << 16 | high << 24
             pos += 11
         elif fmt == 1:
-            word, low, type_id = _FMT1.unpack_from(data, pos)
+            word, low, type_id = FMT1.unpack_from(data, pos)
             time = word >> 8
             length = (word & 0xFF) << 16 | low
             pos += 7
@@ -300,14 +287,14 @@ class ChunkReader:
         if time == _EXTENDED if fmt < 3 else extended >= 0:
             if pos + 4 > end:
                 return -1
-            time = _U32.unpack_from(data, pos)[0]
+            time = U32.unpack_from(data, pos)[0]
             pos += 4
             if fmt == 3 and time == extended:  # after fmt 0 it repeats a time, not a delta
                 time = stream.delta
             else:
                 extended = time
         elif fmt < 3:
-            extended = _NOT_EXTENDED
+            extended = NOT_EXTENDED
         if length > self._small_message and length > self._limits.message_cap(type_id):
             raise ChunkError("message_too_large", f"{length} B in a message of type {type_id}")
         if fmt == 0:
@@ -347,40 +334,3 @@ class ChunkReader:
             )
         # No message is longer, so a greater size changes nothing; and nothing is sized by it.
         self._chunk_size = min(size, self._limits.max_message_bytes)
-
-
-def _continue_message(stream: _ChunkStream, fmt: int, data: bytes, pos: int, end: int) -> int:
-    """Pass over the header of a further chunk; return where its payload begins, or -1."""
-    if fmt == 3:
-        if stream.extended < 0:
-            return pos
-        return _skip_repeated_time(stream, data, pos, end)
-    # A full header here was CVE-2016-10191 in FFmpeg, whose reassembly believed the new length.
-    # SRS and FFmpeg accept fmt 1 and 2 that change nothing; their time is ignored.
-    if fmt == 0:
-        raise ChunkError("header_in_message", "a full header inside an unfinished message")
-    if fmt == 1:
-        word, low, type_id = _FMT1.unpack_from(data, pos)
-        if ((word & 0xFF) << 16 | low) != stream.length or type_id != stream.type_id:
-            raise ChunkError("header_in_message", "another length or type inside a message")
-    if data[pos : pos + 3] == b"\xff\xff\xff":
-        pos += 4
-    pos += _HEADER_BYTES[fmt]
-    return pos if pos <= end else -1
-
-
-def _skip_repeated_time(stream: _ChunkStream, data: bytes, pos: int, end: int) -> int:
-    """Pass over the extended time in a fmt 3 chunk, if the peer repeats it there.
-
-    The specification and most peers do; OBS before 30.1 and encoders made from old rtmpdump do
-    not, and then these bytes are payload. Bytes that cannot be the time are recognised at once:
-    waiting for four of them could wait for ever at the end of a message.
-    """
-    seen = data[pos : pos + 4]
-    for time in (stream.extended, stream.timestamp):
-        repeated = _U32.pack(time)
-        if seen == repeated:
-            return pos + 4
-        if len(seen) < 4 and repeated.startswith(seen):
-            return -1
-    return pos

@@ -102,6 +102,15 @@ def test_a_read_of_too_many_messages_is_refused_whatever_they_are(type_id: int) 
         reader.feed(first + flood + b"\xc5")
 
 
+def test_what_the_reader_obeys_counts_among_the_messages_of_a_read() -> None:
+    limits = RtmpLimits(max_messages_per_read=100)
+    obeyed = set_chunk_size(4096) * 40
+    media = raw_chunk(0, 5) + b"\xc5" * 59
+    assert len(ChunkReader(limits).feed(obeyed + media)) == 60
+    with pytest.raises(ChunkError, match="message_flood"):
+        ChunkReader(limits).feed(obeyed + media + b"\xc5")
+
+
 def test_c13_fmt_1_may_open_a_chunk_stream() -> None:
     wire = raw_chunk(1, 2, b"\x00\x03" + bytes(8), time=7, type_id=4)
     assert read(wire) == [Message(4, 7, 0, b"\x00\x03" + bytes(8))]
