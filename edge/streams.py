@@ -168,8 +168,8 @@ class Streams:
     async def _refuse_loop(self, order: PlayOrder) -> None:
         """Raise RelayError when the stream comes here from a node that it would go to from here.
 
-        The list in `connect` names those nodes. A pull that runs for other
-        viewers has begun without them, so its source would not know them again.
+        The list in `connect` names those nodes. A pull that runs for other viewers has begun
+        without them, so its source would not know them again.
         """
         hops = order.hello.hops if order.hello else ()
         try:

@@ -20,6 +20,9 @@ FENCE_S: Final = 6.0
 has been told and closed soon after."""
 
 
+Act = Callable[[Lab], Awaitable[Fault]]
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """A fault, and what must hold when it happens.
@@ -30,7 +33,7 @@ class Scenario:
 
     name: str
     title: str
-    act: Callable[[Lab], Awaitable[Fault]]
+    act: Act
     limits: Limits = field(default_factory=Limits)
     _: KW_ONLY
     quick: bool = False  # whether it is part of the short run

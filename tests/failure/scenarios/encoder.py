@@ -1,17 +1,14 @@
 """An encoder restarts, drops, or is set in another way."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from tests.failure.lab import Fault, Lab, other
 from tests.failure.row import Limits
-from tests.failure.scenario import Scenario
+from tests.failure.scenario import Act, Scenario
 
 
-def restart(
-    how: str, *, stay: bool, variant: int = 0, audio: bool = True
-) -> Callable[[Lab], Awaitable[Fault]]:
+def restart(how: str, *, stay: bool, variant: int = 0, audio: bool = True) -> Act:
     """Make a scenario: all encoders end their sessions in one way and come back at once."""
 
     async def act(lab: Lab) -> Fault:

@@ -1,21 +1,19 @@
 """The network between origins and edges fails."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
 from tests.failure.lab import Fault, Lab
 from tests.failure.row import Limits
-from tests.failure.scenario import Scenario
+from tests.failure.scenario import Act, Scenario
 from tests.support.chaos_proxy import ChaosProxy, Way
 
 LOSSY_S: Final = 10.0
 
 
-def trouble(
-    make: Callable[[ChaosProxy], None], seconds: float
-) -> Callable[[Lab], Awaitable[Fault]]:
+def trouble(make: Callable[[ChaosProxy], None], seconds: float) -> Act:
     """Make a scenario: the same trouble in all relays' ways for a while."""
 
     async def act(lab: Lab) -> Fault:

@@ -7,12 +7,11 @@ from time import monotonic
 
 from tests.failure.lab import Fault, Lab, other
 from tests.failure.row import Limits
-from tests.failure.scenario import Scenario
+from tests.failure.scenario import Act, Scenario
 
 WARM_S = 2.0
 """Until a standby has a GOP at hand."""
 
-_SETTINGS = ("publish.policy=standby",)
 _SILENCE_MS = 3000.0  # relay.silence_s
 
 
@@ -62,33 +61,31 @@ async def origin_frozen(lab: Lab) -> Fault:
     return Fault(at=at, streams=streams, zombie=victim, zombie_back_at=back_at)
 
 
+def _scenario(name: str, title: str, act: Act, gap_ms: float = 1000) -> Scenario:
+    limits = Limits(new_session=False, gap_ms=gap_ms)
+    return Scenario(name, title, act, limits, settings=("publish.policy=standby",))
+
+
 SCENARIOS = (
-    Scenario(
-        name="standby-encoder-dropped",
-        title="Encoders lost, others stand by at another origin",
-        act=encoder_dropped,
-        limits=Limits(new_session=False, gap_ms=1000),
-        settings=_SETTINGS,
+    _scenario(
+        "standby-encoder-dropped",
+        "Encoders lost, others stand by at another origin",
+        encoder_dropped,
     ),
-    Scenario(
-        name="standby-origin-killed",
-        title="Origin node: kill -9, others stand by at another origin",
-        act=origin_killed,
-        limits=Limits(new_session=False, gap_ms=1000),
-        settings=_SETTINGS,
+    _scenario(
+        "standby-origin-killed",
+        "Origin node: kill -9, others stand by at another origin",
+        origin_killed,
     ),
-    Scenario(
-        name="standby-origin-drained",
-        title="Origin node: SIGTERM, others stand by at another origin",
-        act=origin_drained,
-        limits=Limits(new_session=False, gap_ms=1000),
-        settings=_SETTINGS,
+    _scenario(
+        "standby-origin-drained",
+        "Origin node: SIGTERM, others stand by at another origin",
+        origin_drained,
     ),
-    Scenario(
-        name="standby-origin-frozen",
-        title="Origin frozen for 6 s (SIGSTOP), others stand by at another origin",
-        act=origin_frozen,
-        limits=Limits(new_session=False, gap_ms=_SILENCE_MS + 1000),
-        settings=_SETTINGS,
+    _scenario(
+        "standby-origin-frozen",
+        "Origin frozen for 6 s (SIGSTOP), others stand by at another origin",
+        origin_frozen,
+        gap_ms=_SILENCE_MS + 1000,
     ),
 )
