@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +32,7 @@ class Manifest:
 
     path: str
     takes: Callable[[Object], bool]
-    values: dict[str, object] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
 
 
 def _component(*names: str) -> Callable[[Object], bool]:
@@ -41,6 +41,10 @@ def _component(*names: str) -> Callable[[Object], bool]:
 
 def _kind(*kinds: str) -> Callable[[Object], bool]:
     return lambda each: each["kind"] in kinds
+
+
+def _is_http_service(each: Object) -> bool:
+    return _kind("Service")(each) and str(each["metadata"]["name"]).endswith("-http")
 
 
 # Where the component "valkey" is; overlays give another one by HEADWATER_REDIS__URL.
@@ -55,6 +59,19 @@ KEDA: Final = {
 }
 ROUTES: Final = {
     f"gateway.{role}": {"enabled": True, "parentRefs": [{"name": "rtmp", "sectionName": role}]}
+    for role in ("origin", "edge")
+}
+# An overlay puts its own hosts in place of these.
+INGRESSES: Final = {
+    f"{role}.ingress": {"enabled": True, "hosts": [f"{role}.headwater.example"]}
+    for role in ("origin", "edge")
+}
+HTTP_ROUTES: Final = {
+    f"{role}.httpRoute": {
+        "enabled": True,
+        "parentRefs": [{"name": "http"}],
+        "hostnames": [f"{role}.headwater.example"],
+    }
     for role in ("origin", "edge")
 }
 MANIFESTS: Final = (
@@ -87,6 +104,16 @@ MANIFESTS: Final = (
         values={"edge.autoscaling.enabled": True, **KEDA},
     ),
     Manifest(path="components/gateway/tcproutes.yaml", takes=_kind("TCPRoute"), values=ROUTES),
+    Manifest(
+        path="components/ingress/ingress.yaml",
+        takes=lambda each: _kind("Ingress")(each) or _is_http_service(each),
+        values=INGRESSES,
+    ),
+    Manifest(
+        path="components/httproute/httproute.yaml",
+        takes=lambda each: _kind("HTTPRoute")(each) or _is_http_service(each),
+        values=HTTP_ROUTES,
+    ),
 )
 
 
@@ -96,7 +123,7 @@ def render(manifest: Manifest) -> str:
     return HEAD + yaml.safe_dump_all(objects, sort_keys=False, width=100, explicit_start=True)
 
 
-def _objects(values: dict[str, object]) -> Iterator[Object]:
+def _objects(values: Mapping[str, object]) -> Iterator[Object]:
     sets = [f"--set-json={path}={json.dumps(value)}" for path, value in {**BASE, **values}.items()]
     done = subprocess.run(
         [

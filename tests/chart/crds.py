@@ -99,12 +99,35 @@ SPECS: Final = {
         triggers=_list(_TRIGGER),
     ),
 }
+_PARENTS: Final = _list(
+    _strict(
+        ("name",),
+        group={"type": "string"},
+        kind=_TEXT,
+        name=_TEXT,
+        namespace=_TEXT,
+        sectionName=_TEXT,
+        port=_COUNT,
+    )
+)
 _ROUTE: Final = _strict(
     ("parentRefs", "rules"),
-    parentRefs=_list(
-        _strict(("name",), name=_TEXT, namespace=_TEXT, sectionName=_TEXT, port=_COUNT)
-    ),
+    parentRefs=_PARENTS,
     rules=_list(_strict(("backendRefs",), backendRefs=_list(_BACKEND))),
+)
+_MATCH: Final = _strict(
+    ("path",),
+    path=_strict(
+        ("type", "value"), type={"const": "Exact"}, value={"type": "string", "pattern": "^/"}
+    ),
+)
+SPECS["gateway.networking.k8s.io/v1/HTTPRoute"] = _strict(
+    ("parentRefs", "hostnames", "rules"),
+    parentRefs=_PARENTS,
+    hostnames=_list({"type": "string", "pattern": r"^(\*\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"}),
+    rules=_list(
+        _strict(("matches", "backendRefs"), matches=_list(_MATCH), backendRefs=_list(_BACKEND))
+    ),
 )
 for _version in ("v1", "v1alpha2"):
     SPECS[f"gateway.networking.k8s.io/{_version}/TCPRoute"] = _ROUTE

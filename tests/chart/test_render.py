@@ -96,6 +96,7 @@ data:
             ],
         ),
         ("hatches", ["origin.lifecycle is in place of", "may take 900 s"]),
+        ("readiness", ["Do origins take", "  eu-ingest.example\n", "  eu.play.example\n"]),
     ],
 )
 def test_notes_tell_the_urls_and_what_is_risky(

@@ -53,7 +53,7 @@ def test_monitors_select_one_service_or_pod_and_its_admin_port(values: Path) -> 
 @every_values
 def test_routes_lead_to_services(values: Path) -> None:
     rendered = render(values)
-    for route in rendered.of_kind("TCPRoute"):
+    for route in rendered.of_kind("TCPRoute", "HTTPRoute"):
         (backend,) = route["spec"]["rules"][0]["backendRefs"]
         service = rendered.one("Service", backend["name"])
         assert backend["port"] in [port["port"] for port in service["spec"]["ports"]]

@@ -43,11 +43,28 @@ SCHEMA_REFUSES = [
     ({"listenHost": "10.0.0.1"}, "listenHost"),
     ({"log.level": "loud"}, "log.level"),
     ({"gateway.edge.enabled": True}, "gateway.edge.parentRefs"),
+    ({"gateway.edge.parentRefs": [{"section": "rtmp"}]}, "gateway.edge.parentRefs"),
+    ({"edge.ingress.host": "eu.play.example"}, "edge.ingress"),
+    ({"edge.ingress.hosts": "eu.play.example"}, "edge.ingress.hosts"),
+    ({"edge.ingress.hosts": ["https://eu.play.example"]}, "edge.ingress.hosts"),
+    ({"edge.ingress.hosts": ["eu.play.example/readyz"]}, "edge.ingress.hosts"),
+    ({"edge.ingress.hosts": ["203.0.113.7"]}, "edge.ingress.hosts"),
+    ({"edge.ingress.hosts": [{"host": "a.example", "paths": ["/"]}]}, "edge.ingress.hosts"),
+    ({"edge.ingress.hosts": ["a.example", "a.example"]}, "edge.ingress.hosts"),
+    ({"edge.ingress.tls": [{"secret": "x"}]}, "edge.ingress.tls"),
+    ({"edge.ingress.annotations": {"a": 1}}, "edge.ingress.annotations"),
+    ({"edge.ingress.path": "/"}, "edge.ingress"),
+    ({"origin.httpRoute.parentRefs": ["public"]}, "origin.httpRoute.parentRefs"),
+    ({"origin.httpRoute.parentRefs": [{"namespace": "x"}]}, "origin.httpRoute.parentRefs"),
+    ({"origin.httpRoute.hostnames": ["UPPER.example"]}, "origin.httpRoute.hostnames"),
+    ({"origin.httpRoute.rules": []}, "origin.httpRoute"),
     ({"metrics.podMonitor.interval": "15"}, "metrics.podMonitor.interval"),
     ({"metrics.prometheusRule.disabled": ["Watchdog"]}, "metrics.prometheusRule.disabled"),
     ({"networkPolicy.dnsPorts": []}, "networkPolicy.dnsPorts"),
     ({"networkPolicy.redis.ports": ["6379"]}, "networkPolicy.redis.ports"),
 ]
+
+EDGE_INGRESS = {"edge.ingress.enabled": True, "edge.ingress.hosts": ["eu.example"]}
 
 TEMPLATES_REFUSE = [
     ({"redis.url": ""}, "Headwater needs a Redis"),
@@ -111,6 +128,33 @@ TEMPLATES_REFUSE = [
             "edge.enabled": False,
         },
         "gateway.edge routes to pods that this release does not run",
+    ),
+    ({"edge.ingress.enabled": True}, "edge.ingress.hosts is empty: name a host"),
+    (
+        {"edge.httpRoute.enabled": True, "edge.httpRoute.hostnames": ["a.example"]},
+        "edge.httpRoute.parentRefs is empty: name the Gateway",
+    ),
+    (
+        {"edge.httpRoute.enabled": True, "edge.httpRoute.parentRefs": [{"name": "public"}]},
+        "edge.httpRoute.hostnames is empty: name a host",
+    ),
+    (
+        {**EDGE_INGRESS, "edge.enabled": False},
+        "edge.ingress tells of pods that this release does not run: enable edge",
+    ),
+    ({**EDGE_INGRESS, "edge.readinessProbe.enabled": False}, "without edge.readinessProbe all"),
+    (
+        {**EDGE_INGRESS, "networkPolicy.adminFrom": [{"podSelector": {}}]},
+        "set networkPolicy.httpFrom to the pods or addresses of the ingress controller",
+    ),
+    (
+        {
+            **EDGE_INGRESS,
+            "origin.httpRoute.enabled": True,
+            "origin.httpRoute.parentRefs": [{"name": "public"}],
+            "origin.httpRoute.hostnames": ["eu.example"],
+        },
+        "origins and edges both answer /readyz of eu.example",
     ),
 ]
 

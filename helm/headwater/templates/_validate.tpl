@@ -14,6 +14,7 @@
 {{- if and .Values.metrics.podMonitor.enabled .Values.metrics.serviceMonitor.enabled }}
 {{- fail "metrics.podMonitor and metrics.serviceMonitor are both enabled: every sample would be there twice. Keep one." }}
 {{- end }}
+{{- include "headwater.validateHttp" . }}
 {{- range $component := list "origin" "edge" }}
 {{- if and (index $.Values.gateway $component).enabled (not (index $.Values $component).enabled) }}
 {{- fail (printf "gateway.%s routes to pods that this release does not run: enable %s" $component $component) }}
@@ -80,6 +81,57 @@
 {{- end }}
 {{- if and (eq $scaling.engine "keda") (not $scaling.keda.serverAddress) (or $scaling.clientsPerPod $scaling.egressMbitPerPod) }}
 {{- fail (printf "%s.autoscaling.keda.serverAddress is needed: KEDA asks Prometheus for clientsPerPod and egressMbitPerPod" .component) }}
+{{- end }}
+{{- end }}
+
+{{- define "headwater.validateHttp" -}}
+{{- range $component := list "origin" "edge" }}
+{{- $role := index $.Values $component }}
+{{- range $block := list "ingress" "httpRoute" }}
+{{- if (index $role $block).enabled }}
+{{- include "headwater.validateReadiness" (dict "root" $ "component" $component "role" $role "name" (printf "%s.%s" $component $block)) }}
+{{- end }}
+{{- end }}
+{{- if and $role.ingress.enabled (not $role.ingress.hosts) }}
+{{- fail (printf "%s.ingress.hosts is empty: name a host, or /readyz would be taken on those of everybody" $component) }}
+{{- end }}
+{{- if and $role.httpRoute.enabled (not $role.httpRoute.parentRefs) }}
+{{- fail (printf "%s.httpRoute.parentRefs is empty: name the Gateway whose listener it belongs to" $component) }}
+{{- end }}
+{{- if and $role.httpRoute.enabled (not $role.httpRoute.hostnames) }}
+{{- fail (printf "%s.httpRoute.hostnames is empty: name a host, or /readyz would be taken on all of the listener's" $component) }}
+{{- end }}
+{{- end }}
+{{- include "headwater.validateHosts" . }}
+{{- end }}
+
+{{- define "headwater.validateReadiness" -}}
+{{- $np := .root.Values.networkPolicy }}
+{{- if not .role.enabled }}
+{{- fail (printf "%s tells of pods that this release does not run: enable %s" .name .component) }}
+{{- end }}
+{{- if not .role.readinessProbe.enabled }}
+{{- fail (printf "%s asks ready pods, and without %s.readinessProbe all pods count as ready: enable it" .name .component) }}
+{{- end }}
+{{- if and $np.enabled $np.adminFrom (not $np.httpFrom) }}
+{{- fail (printf "%s is enabled and networkPolicy.adminFrom keeps others away from the admin port: set networkPolicy.httpFrom to the pods or addresses of the ingress controller or gateway" .name) }}
+{{- end }}
+{{- end }}
+
+{{/* Both roles answer /readyz: on one host, the answer of one would pass for that of the other. */}}
+{{- define "headwater.validateHosts" -}}
+{{- $hosts := dict }}
+{{- range $component := list "origin" "edge" }}
+{{- $role := index $.Values $component }}
+{{- $own := list }}
+{{- if $role.ingress.enabled }}{{ $own = concat $own $role.ingress.hosts }}{{ end }}
+{{- if $role.httpRoute.enabled }}{{ $own = concat $own $role.httpRoute.hostnames }}{{ end }}
+{{- $hosts = set $hosts $component $own }}
+{{- end }}
+{{- range $hosts.origin }}
+{{- if has . $hosts.edge }}
+{{- fail (printf "origins and edges both answer /readyz of %s: give edges a host of their own" .) }}
+{{- end }}
 {{- end }}
 {{- end }}
 

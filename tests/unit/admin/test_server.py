@@ -125,6 +125,21 @@ async def test_nothing_else_is_served(running: Running, path: str) -> None:
     assert await running.get(path) == (404, "not found")
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("/metrics/../readyz", "/metrics%3F/../readyz", "/metrics%23/../readyz"),
+        *("/metrics;/../readyz", "/metrics%00/../readyz", "/metrics%2F..%2Freadyz", "//readyz"),
+    ],
+)
+async def test_what_a_proxy_may_take_for_readiness_is_no_other_page(
+    running: Running, target: str
+) -> None:
+    # Ingress controllers compare the path after resolving dots and escapes, and send it as it came.
+    answer = await send(running.port, f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 404 ")
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"])
 async def test_other_methods_are_refused(running: Running, method: str) -> None:
     assert (await running.get("/status", method))[0] == 405
