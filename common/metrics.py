@@ -169,7 +169,12 @@ VIEWER_LAG = _gauge(
 LAGGING_VIEWERS = _gauge("lagging_viewers", "Viewers that wait for a keyframe to catch up.")
 SKIPPED_GOPS = _counter("skipped_gops_total", "Skips to a keyframe of viewers that were behind.")
 
-RELAYS = _gauge("relays", "Upstream relays, by state.", ("state",))
+RELAYS = _gauge(
+    "relays",
+    "Upstream relays, by state and by what they come from: "
+    "origin, zone (an edge of the same zone), sibling (another worker), none yet.",
+    ("state", "source"),
+)
 RELAY_LOSSES = ReasonCounter(
     _counter("relay_losses_total", "Upstream relays that were lost, by reason.", ("reason",))
 )

@@ -4,15 +4,19 @@ import asyncio
 
 from common.cluster.directory import Directory
 from common.cluster.redis_directory import RedisDirectory
+from common.config.address import join_address
 from common.net.drain import Farewell
 from common.net.meters import Meters
+from common.net.relay_port import listen_for_relays
 from common.net.server import RtmpServer
 from common.net.services import Services
 from common.stream.flusher import Flusher
+from common.stream.viewer import ViewerKind
 from common.supervisor.app import WorkerContext, WorkerStatus
 from edge.locate import Locator
 from edge.role import EdgeRole
 from edge.streams import Streams
+from edge.zone import Zone
 
 
 def make_app(context: WorkerContext) -> "EdgeApp":
@@ -31,7 +35,9 @@ class EdgeApp:
         self._directory = directory
         self._flusher = Flusher(settings.fanout, loop)
         self._locator = Locator(self._directory, settings.edge.negative_cache_s, loop.time)
-        self._streams = Streams(context, self._locator, self._flusher)
+        self._zone = Zone(self._directory, context, loop.time)
+        self._locator.on_draining = self._zone.drains
+        self._streams = Streams(context, self._locator, self._zone, self._flusher)
         role = EdgeRole(self._streams)
         self._services = Services.of(settings, role, context.node, loop)
         self._server = RtmpServer(self._services, settings.rtmp.backlog)
@@ -41,13 +47,26 @@ class EdgeApp:
             streams=lambda: self._streams.live,
             ingress_bytes=self._ingress_bytes,
             directory_ok=lambda: self._locator.directory_ok,
+            # Those of other edges are counted there.
+            counted=(ViewerKind.PLAYER,),
         )
+        self._relay_address = ""
         self._metering: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Open the sibling socket and the shared port."""
+        """Open the sibling socket, the port for other edges if they may ask, the shared port."""
         context = self._context
         await self._server.listen_siblings(context.sibling_socket(context.slot))
+        if self._zone.shares:
+            port = await listen_for_relays(
+                self._server,
+                context.settings.relay,
+                slot=context.slot,
+                workers=context.workers,
+                generation=context.generation,
+            )
+            self._relay_address = join_address(context.advertise_host, port)
+        await self._zone.start()
         self._locator.start()
         await self._server.listen_tcp(context.rtmp_host, context.rtmp_port, shared=True)
         self._metering = asyncio.ensure_future(self._meters.run(self._streams.measure))
@@ -61,6 +80,7 @@ class EdgeApp:
             egress_bytes=self._flusher.totals.bytes_out,
             directory_ok=self._locator.directory_ok,
             streams=loads,
+            relay=self._relay_address,
         )
 
     def members_changed(self, slots: frozenset[int]) -> None:
@@ -86,6 +106,7 @@ class EdgeApp:
             self._metering.cancel()
         await self._server.stop()
         await self._streams.close()
+        await self._zone.close()
         await self._locator.close()
         await self._directory.close()
 

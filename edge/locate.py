@@ -17,7 +17,7 @@ from common.cluster.directory import Directory
 from common.cluster.reach import Reach
 from common.cluster.records import ClusterEvent, EventKind, Route
 from common.errors import DirectoryUnavailable
-from common.ids import StreamKey
+from common.ids import NodeId, StreamKey
 from common.logs import get_log
 from common.metrics import ROUTE_LOOKUPS
 
@@ -65,6 +65,8 @@ class Locator:
         self._watchers: dict[StreamKey, Watcher] = {}
         self._listening: asyncio.Task[None] | None = None
         self._table = Reach(_log, "known routes serve on")
+        self.on_draining: Callable[[NodeId], None] = lambda node: None
+        """Called with each node that is announced to drain."""
 
     @property
     def directory_ok(self) -> bool:
@@ -166,6 +168,8 @@ class Locator:
             for each in list(self._watchers.values()):
                 each.recheck()
             return
+        if event.node is not None:
+            self.on_draining(event.node)
         stream = event.stream
         if stream is None or event.kind is EventKind.SUSPECT:
             return  # a suspicion is none of the edges' business: it moves nothing yet

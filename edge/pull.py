@@ -6,12 +6,14 @@ Two deadlines bound it: ``hold`` for a stream that has never been live here, ``g
 loss. An announcement, a change of the worker's siblings, or a route that differs from the one in
 use wakes the loop or ends the relay, so that it moves at once.
 
-The target is a sibling worker or the origin worker in the route; `edge.target` says which. A
-sibling that says nothing at all, frozen but not dead, is reported to whoever keeps the members, and
-owns nothing here until it is heard of again.
+The target is a sibling worker, another edge of this zone or the origin worker in the route;
+`edge.target` says which. A sibling that says nothing at all, frozen but not dead, is reported to
+whoever keeps the members, and owns nothing here until it is heard of again. An edge that fails, in
+whatever way, is left at once: the stream can be had without it.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
@@ -31,7 +33,7 @@ from common.stream.viewer import ViewerKind
 from common.supervisor.app import WorkerContext
 from edge.feed import RelayFeed
 from edge.locate import Locator
-from edge.target import Target, TargetFinder
+from edge.target import SUSPICIOUS, Source, Target, TargetFinder
 
 _log = get_log("edge.pull")
 
@@ -43,12 +45,6 @@ _LOST: Final = "lost"
 
 _SILENT: Final = "silent"
 """How a relay ends whose other end does not even answer pings."""
-
-_SUSPICIOUS: Final = frozenset(
-    {"connect_failed", "connect_timeout", _SILENT, "no_media", "not_found", "refused"}
-)
-"""How a relay ends when the origin in the route is dead, frozen, cut off, or has lost the stream.
-A standby may know better what to do about it than to wait for the end of the lease."""
 
 
 class PullState(StrEnum):
@@ -71,11 +67,9 @@ class Pull:
         live: LiveStream,
         context: WorkerContext,
         locator: Locator,
-        members: Callable[[], frozenset[int]],
+        finder: TargetFinder,
         sibling_silent: Callable[[int], None],
         hops: tuple[NodeId, ...],
-        *,
-        direct: bool,
         since: ResumePoint | None = None,
     ) -> None:
         """Prepare to pull; ``since`` is how far somebody has the stream for whom it begins."""
@@ -92,14 +86,7 @@ class Pull:
         self._asked_since = since
         self._loop = asyncio.get_running_loop()
         self._feed = RelayFeed(live, self._limits)
-        self._finder = TargetFinder(
-            live.key,
-            context.slot,
-            locator,
-            members,
-            context.settings.edge.negative_cache_s,
-            direct=direct,
-        )
+        self._finder = finder
         self._target: Target | None = None
         self._upstream: Upstream | None = None
         self._past_bytes_in = 0  # of relays that are over
@@ -115,9 +102,9 @@ class Pull:
         return self.live.key
 
     @property
-    def direct(self) -> bool:
-        """Whether it never goes to a sibling: one relays from this worker."""
-        return self._finder.direct
+    def source(self) -> Source | None:
+        """What it relays from now, or is about to."""
+        return self._target.source if self._target is not None else None
 
     @property
     def running(self) -> bool:
@@ -155,21 +142,20 @@ class Pull:
 
     def members_changed(self) -> None:
         """Look again at who pulls on this host; siblings that count on this worker ask again."""
-        self._finder.direct = False
+        self._finder.members_changed()
         self.reconsider()
 
-    def go_direct(self) -> None:
-        """Pull from the origin from now on: a sibling relays from this worker."""
-        if not self.direct:
-            self._finder.direct = True
+    def asked_by(self, kind: ViewerKind) -> None:
+        """Take note of who wants the stream: for a sibling or a node, it may have to move up."""
+        if self._finder.asked_by(kind):
             self.reconsider()
 
     def _check_source(self) -> None:
         target = self._target
         if target is None or self._upstream is None:
             return
-        if self._finder.owner() != target.slot:
-            self._move("siblings_changed")
+        if why := self._finder.why_leave(target):
+            self._move(why)
             return
         route = self._locator.announced(self.key)
         if target.epoch is None or route is None or route.epoch <= target.epoch:
@@ -207,11 +193,16 @@ class Pull:
                 if now - began >= relay.backoff_max_s:  # one that dies at once earns no haste
                     backoff.reset()
             else:
-                self._finder.misses += target.slot is None
+                self._finder.misses += target.epoch is not None
             self.state = PullState.LOST if self.running else PullState.RESOLVING
             if outcome.reason == _LEFT:
                 continue
             self._tell_of_loss(target, outcome, streamed)
+            if target.parent is not None:
+                self._finder.parent_failed(target.parent, outcome.reason)
+                if not self.running:
+                    deadline = now + edge.hold_s  # nobody has asked the origin yet
+                continue
             if target.slot is not None and outcome.reason == _SILENT:
                 self._sibling_silent(target.slot)
                 if not self.running:
@@ -236,7 +227,7 @@ class Pull:
         RELAY_LOSSES.inc(outcome.reason)
         self._log.limited("relay_lost").info("relay lost", source=str(target), reason=str(outcome))
         # Whoever stands between us and a dead origin may accept for it, and then close.
-        suspicious = outcome.reason in _SUSPICIOUS or (outcome.reason == _LOST and not streamed)
+        suspicious = outcome.reason in SUSPICIOUS or (outcome.reason == _LOST and not streamed)
         if suspicious and target.epoch is not None:
             self._locator.suspect(self.key, target.epoch)
 
@@ -259,7 +250,7 @@ class Pull:
         self._feed.begin_relay(target.epoch)
         relay = self._settings.relay
         # A sibling that has to find the stream itself may hold us for as long as it may hold a
-        # viewer.
+        # viewer. An edge of the zone that gets nothing is worse than none.
         waiting = 0.0 if target.slot is None else self._settings.edge.hold_s
         try:
             self._upstream = await open_upstream(
@@ -270,10 +261,11 @@ class Pull:
                     connect_s=relay.connect_timeout_s,
                     first_media_s=relay.first_byte_timeout_s + waiting,
                     silence_s=relay.silence_s,
+                    media_silence_s=math.inf if target.parent is None else relay.silence_s,
                 ),
                 properties=self._hello().to_properties(),
                 on_media=self._take,
-                on_round_trip=self._note_round_trip if target.slot is None else _ignore,
+                on_round_trip=_ROUND_TRIPS[target.source],
             )
             self._check_source()  # it may have changed while we connected
             outcome = await asyncio.shield(self._upstream.ended)
@@ -305,15 +297,11 @@ class Pull:
         self._feed.take(messages)
         if self.state is not _STREAMING and any(each.type_id != DATA_AMF0 for each in messages):
             self.state = PullState.STREAMING
-            self._finder.misses = 0
-            if self._target is not None and self._target.slot is None:
+            self._finder.streamed()
+            if self._target is not None and self._target.epoch is not None:
                 self._locator.found(self.key, self._target.address)
             if not self.ready.done():
                 self.ready.set_result(None)
-
-    def _note_round_trip(self, seconds: float) -> None:
-        RELAY_ROUND_TRIP.observe(seconds)
-        PUBLISH_TO_EDGE.observe(seconds / 2)
 
     async def _recheck_for_ever(self) -> None:
         """Look at everything again now and then: an announcement may have been missed."""
@@ -324,15 +312,25 @@ class Pull:
             except TimeoutError:
                 pass  # it is time anyway
             self._recheck.clear()
-            if ViewerKind.SIBLING not in self.live.viewers.values():
-                self._finder.direct = False  # whoever made it so has gone elsewhere
-            if self._target is not None and self._target.epoch is not None:
+            self._finder.only_asked_by(self.live.viewers.values())  # some have gone elsewhere
+            if self._target is not None and self._target.slot is None:
                 try:
-                    await self._locator.find(self.key)
+                    route = await self._locator.find(self.key)
                 except DirectoryUnavailable:
                     continue  # what runs goes on
                 self.reconsider()
+                target = self._target
+                if target and route and self._finder.prefers_another(target, route):
+                    self._move("zone_changed")
 
 
-def _ignore(seconds: float) -> None:
-    """Take no note: a sibling is no other node."""
+def _from_origin(round_trip_s: float) -> None:
+    RELAY_ROUND_TRIP.observe(round_trip_s)
+    PUBLISH_TO_EDGE.observe(round_trip_s / 2)
+
+
+_ROUND_TRIPS: Final[dict[Source, Callable[[float], None]]] = {
+    Source.ORIGIN: _from_origin,
+    Source.ZONE: RELAY_ROUND_TRIP.observe,  # of one of two hops: no word on the origin's delay
+    Source.SIBLING: lambda round_trip_s: None,  # a sibling is no other node
+}

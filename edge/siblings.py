@@ -1,19 +1,22 @@
-"""Which worker of this host pulls a stream: one pull per host, however many workers it has."""
+"""Who of several pulls a stream for all: of the workers of a host, of the edges of a zone."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from typing import TypeVar
 
 from common.ids import StreamKey
 
+_Who = TypeVar("_Who", bound=int | str)
 
-def owner_of(stream: StreamKey, slots: Iterable[int]) -> int:
-    """Return the slot that pulls ``stream`` from its origin; the others relay from it.
 
-    Rendezvous hashing: every worker finds the same answer without asking, and when a worker comes
-    or goes only its own streams change hands. ``slots`` must not be empty.
+def owner_of(stream: StreamKey, members: Iterable[_Who]) -> _Who:
+    """Return which of ``members`` (slots of workers, ids of nodes) pulls ``stream`` for all.
+
+    Rendezvous hashing: everybody finds the same answer without asking, and when a member comes
+    or goes only its own streams change hands. ``members`` must not be empty.
     """
-    return max(slots, key=lambda slot: (_weight(stream, slot), slot))
+    return max(members, key=lambda who: (_weight(stream, who), str(who)))
 
 
-def _weight(stream: StreamKey, slot: int) -> bytes:
-    return blake2b(f"{slot}/{stream}".encode(), digest_size=8).digest()
+def _weight(stream: StreamKey, who: int | str) -> bytes:
+    return blake2b(f"{who}/{stream}".encode(), digest_size=8).digest()

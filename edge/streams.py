@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 
 from common import metrics
 from common.errors import DirectoryUnavailable, RelayError, StreamNotFound
@@ -16,6 +17,8 @@ from common.stream.viewer import ViewerKind
 from common.supervisor.app import WorkerContext
 from edge.locate import Locator
 from edge.pull import Pull, PullState
+from edge.target import Source, TargetFinder
+from edge.zone import Zone
 
 _log = get_log("edge.streams")
 
@@ -32,10 +35,14 @@ class _Entry:
 class Streams:
     """All pulls of a worker. Viewers of one stream share one: single flight comes for free."""
 
-    def __init__(self, context: WorkerContext, locator: Locator, flusher: Flusher) -> None:
+    def __init__(
+        self, context: WorkerContext, locator: Locator, zone: Zone, flusher: Flusher
+    ) -> None:
         self._context = context
         self._settings = context.settings
         self._locator = locator
+        self._zone = zone
+        zone.on_drain = self._reconsider
         self._flusher = flusher
         self._loop = asyncio.get_running_loop()
         self._entries: dict[StreamKey, _Entry] = {}
@@ -60,8 +67,7 @@ class Streams:
         entry = self._entries.get(order.name.key)
         if entry is None or not entry.pull.running or order.kind is ViewerKind.RELAY:
             return None  # a relay has its way looked at first
-        if order.kind is ViewerKind.SIBLING:
-            entry.pull.go_direct()
+        entry.pull.asked_by(order.kind)
         return entry.pull.live
 
     async def acquire(self, order: PlayOrder) -> LiveStream:
@@ -78,8 +84,7 @@ class Streams:
             entry = self._begin(order)
         else:
             metrics.ROUTE_LOOKUPS.labels(result="shared").inc()
-            if order.kind is ViewerKind.SIBLING:
-                entry.pull.go_direct()
+            entry.pull.asked_by(order.kind)
         await asyncio.shield(entry.pull.ready)
         return entry.pull.live
 
@@ -106,9 +111,10 @@ class Streams:
 
     def measure(self) -> None:
         """Set the gauges that only pulls know."""
-        states = Counter(pull.state for pull in self._running.values())
-        for state in PullState:
-            metrics.RELAYS.labels(state=state.value).set(states[state])
+        counts = Counter((pull.state, pull.source) for pull in self._running.values())
+        for state, source in product(PullState, (*Source, None)):
+            labels = {"state": state.value, "source": source.value if source else "none"}
+            metrics.RELAYS.labels(**labels).set(counts[state, source])
 
     async def close(self) -> None:
         """End all pulls."""
@@ -130,12 +136,12 @@ class Streams:
             LiveStream(key, self._settings.gop, self._flusher),
             self._context,
             self._locator,
-            lambda: self._members - self._silent.keys(),
+            self._new_finder(key),
             self._sibling_silent,
             hops,
-            direct=order.kind is ViewerKind.SIBLING,
             since=order.hello.since if order.hello else None,
         )
+        pull.asked_by(order.kind)
         task = asyncio.ensure_future(pull.run())
         self._running[task] = pull
         entry = self._entries[key] = _Entry(pull, task)
@@ -143,6 +149,16 @@ class Streams:
         # Whoever asked may be gone before the stream is here.
         pull.ready.add_done_callback(lambda _: self.viewer_left(pull.live))
         return entry
+
+    def _new_finder(self, key: StreamKey) -> TargetFinder:
+        return TargetFinder(
+            key,
+            self._context.slot,
+            self._locator,
+            self._zone,
+            lambda: self._members - self._silent.keys(),
+            self._settings.edge,
+        )
 
     def _sibling_silent(self, slot: int) -> None:
         """Let a sibling that does not answer own no pulls: one of the others elects itself.

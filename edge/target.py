@@ -1,27 +1,68 @@
-"""Where a pull relays from: a sibling worker of this host, or the origin worker in the route.
+"""Where a pull relays from: a sibling worker, another edge of this zone, or the origin worker.
 
-The sibling is the one that owns the stream's pull here, if that is not this worker. A pull that a
-sibling asked for is *direct*: it never goes to a sibling, so two workers whose views of the host
-differ for a moment cannot feed each other.
+The sibling is the one that owns the stream's pull on this host, if that is not this worker; the
+other edge is the stream's parent in this zone (`edge.zone`), if the origin is in another one; the
+origin worker is the one in the route.
+
+Whoever is asked for a relay goes further up. A pull that a sibling asked for is *direct*: it never
+goes to a sibling. One that another node asked for is *to_origin* as well: it goes to no other
+edge either. So workers and edges whose views differ for a moment cannot feed each other.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
 
+from common.cluster.records import Route
+from common.config.model import EdgeSettings
 from common.errors import DirectoryUnavailable
-from common.ids import StreamKey
+from common.ids import NodeId, StreamKey
+from common.stream.viewer import ViewerKind
 from edge.locate import Locator
 from edge.siblings import owner_of
+from edge.zone import Zone
+
+MAX_PARENTS: Final = 2
+"""Edges of the zone that are tried for a stream before its origin is: viewers are waiting."""
+
+SUSPICIOUS: Final = frozenset(
+    {"connect_failed", "connect_timeout", "silent", "no_media", "not_found", "refused"}
+)
+"""How a relay ends when the origin in the route is dead, frozen, cut off, or has lost the stream.
+A standby may know better what to do about it than to wait for the end of the lease."""
+
+_UNSERVED: Final = frozenset({"not_found", "refused", "ended", "no_media"})
+"""How a relay ends when it is this stream that its source does not have; else it is the source."""
+
+
+class Source(StrEnum):
+    """What kind of place a pull relays from."""
+
+    ORIGIN = "origin"
+    SIBLING = "sibling"
+    ZONE = "zone"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to relay from: a route's ``address`` and ``epoch``, or a sibling's ``slot``."""
+    """Where to relay from: ``slot`` is a sibling's, ``parent`` an edge of this zone.
+
+    Only the origin worker, or what answers in its place, has the route's ``epoch``.
+    """
 
     address: str = ""
     epoch: int | None = None
     slot: int | None = None
+    parent: NodeId | None = None
+
+    @property
+    def source(self) -> Source:
+        """What kind of place it is."""
+        if self.slot is not None:
+            return Source.SIBLING
+        return Source.ORIGIN if self.parent is None else Source.ZONE
 
     def __str__(self) -> str:
         return self.address if self.slot is None else f"worker {self.slot}"
@@ -39,24 +80,49 @@ class TargetFinder:
         key: StreamKey,
         slot: int,
         locator: Locator,
+        zone: Zone,
         members: Callable[[], frozenset[int]],
-        retry_s: float,
-        *,
-        direct: bool,
+        settings: EdgeSettings,
     ) -> None:
-        self.direct = direct
+        self.direct = False
+        self.to_origin = False
         self.misses = 0
+        self._parents_tried = 0
+        self._unserved: tuple[int, float] = (0, 0.0)
         self._key = key
         self._slot = slot
         self._locator = locator
+        self._zone = zone
         self._members = members
-        self._retry_s = retry_s
+        self._retry_s = settings.negative_cache_s
+        self._cool_down_s = settings.recheck_s
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
 
     def wake(self) -> None:
         """End a wait: something may have changed."""
         self._changed.set()
+
+    # Who asks.
+
+    def asked_by(self, kind: ViewerKind) -> bool:
+        """Take note of who wants the stream; return whether that changes where it may be from."""
+        before = self.direct, self.to_origin
+        self.to_origin |= kind is ViewerKind.RELAY
+        self.direct |= kind is not ViewerKind.PLAYER
+        return before != (self.direct, self.to_origin)
+
+    def only_asked_by(self, kinds: Collection[ViewerKind]) -> None:
+        """Take note of who is still here."""
+        self.direct = self.to_origin = False
+        for kind in kinds:
+            self.asked_by(kind)
+
+    def members_changed(self) -> None:
+        """Forget which siblings asked: they ask again. Other nodes do not."""
+        self.direct = self.to_origin
+
+    # Where to go.
 
     def owner(self) -> int | None:
         """Return the sibling to relay from; None when this worker pulls itself."""
@@ -78,7 +144,7 @@ class TargetFinder:
             except DirectoryUnavailable:
                 route = None
             if route is not None:
-                return Target(self._locator.place(route, self.misses), route.epoch)
+                return self._choose(route)
             left = deadline - self._loop.time()
             if left <= 0:
                 return None
@@ -91,3 +157,54 @@ class TargetFinder:
                 await self._changed.wait()
         except TimeoutError:
             return
+
+    def _choose(self, route: Route) -> Target:
+        if self._may_have_parent(route) and (parent := self._zone.parent(route)) is not None:
+            return Target(parent.address, parent=parent.node)
+        return Target(self._locator.place(route, self.misses), route.epoch)
+
+    def _may_have_parent(self, route: Route) -> bool:
+        if self.to_origin or self._parents_tried >= MAX_PARENTS:
+            return False
+        return self._unserved[0] != route.epoch or self._unserved[1] <= self._loop.time()
+
+    # What became of it.
+
+    def why_leave(self, target: Target) -> str:
+        """Return why ``target`` must not be used any longer; "" while it may be."""
+        if self.owner() != target.slot:
+            return "siblings_changed"
+        if target.parent is None:
+            return ""
+        if self.to_origin:
+            return "asked_by_a_node"
+        return "parent_drains" if self._zone.is_draining(target.parent) else ""
+
+    def prefers_another(self, target: Target, route: Route) -> bool:
+        """Say whether the zone agrees on another place by now.
+
+        To be asked now and then: a relay that runs well need not follow each change at once.
+        """
+        if target.parent is not None and self._zone.avoids(target.parent):
+            return False  # other pulls had trouble with it, not this one
+        chosen = self._choose(route)
+        if chosen.parent is None and target.parent is None:
+            return False  # whether it is the right origin is told by the route
+        return (chosen.parent, chosen.address) != (target.parent, target.address)
+
+    def streamed(self) -> None:
+        """Take note that there is media."""
+        self.misses = 0
+        self._parents_tried = 0
+
+    def parent_failed(self, parent: NodeId, reason: str) -> None:
+        """Take note that a relay from another edge has ended; it is done without for a while.
+
+        Where it is the stream that is at fault, the stream comes from its origin for as long: as
+        long as the publisher is the same.
+        """
+        if reason not in _UNSERVED:
+            self._parents_tried += 1
+            self._zone.avoid(parent)
+        elif (route := self._locator.announced(self._key)) is not None:
+            self._unserved = (route.epoch, self._loop.time() + self._cool_down_s)

@@ -1,8 +1,6 @@
 """An origin worker, put together."""
 
 import asyncio
-import errno
-from typing import Final
 
 from common.clock import SystemClock
 from common.cluster.directory import Directory
@@ -12,6 +10,7 @@ from common.config.address import join_address
 from common.metrics import STANDBY_PUBLISHERS
 from common.net.drain import Farewell
 from common.net.meters import Meters
+from common.net.relay_port import listen_for_relays
 from common.net.server import RtmpServer
 from common.net.services import Services
 from common.stream.flusher import Flusher
@@ -21,9 +20,6 @@ from origin.ownership import LeaseKeeper
 from origin.probe import serves
 from origin.role import OriginRole
 from origin.standby import PROBE_S, Standbys
-
-RELAY_PORT_TRIES: Final = 4
-"""For generations that live at the same time; a fifth one finds no port and fails to start."""
 
 
 def make_app(context: WorkerContext) -> "OriginApp":
@@ -63,7 +59,13 @@ class OriginApp:
         """Open both ports."""
         context = self._context
         # The relay port first: an accepted publisher needs its address for the route.
-        port = await self._listen_for_relays()
+        port = await listen_for_relays(
+            self._server,
+            context.settings.relay,
+            slot=context.slot,
+            workers=context.workers,
+            generation=context.generation,
+        )
         self._role.relay_address = join_address(context.advertise_host, port)
         self._leases.start()
         self._standbys.start()
@@ -106,34 +108,9 @@ class OriginApp:
         await self._leases.close()
         await self._directory.close()
 
-    async def _listen_for_relays(self) -> int:
-        """Open the port of this very worker; raise OSError when it cannot be had."""
-        relay = self._context.settings.relay
-        *earlier, last = _relay_ports(self._context)
-        for port in earlier:
-            try:
-                return await self._server.listen_tcp(relay.listen_host, port, shared=False)
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-        return await self._server.listen_tcp(relay.listen_host, last, shared=False)
-
     async def _serves(self, route: Route) -> bool:
         limits = self._context.settings.rtmp.limits()
         return await serves(route, self._context.node, limits, PROBE_S)
 
     def _count_standbys(self) -> None:
         STANDBY_PUBLISHERS.set(sum(self._standbys.counts.values()))
-
-
-def _relay_ports(context: WorkerContext) -> list[int]:
-    """Return the ports to try for relays, in this order.
-
-    After a reload a former worker may hold the port of this slot until it has retired, and
-    sharing it would hand one worker's relays to the other.
-    """
-    base = context.settings.relay.port_base
-    if not base:
-        return [0]
-    tries = RELAY_PORT_TRIES if context.generation else 1
-    return [base + context.slot + n * context.workers for n in range(tries)]

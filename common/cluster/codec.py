@@ -64,6 +64,7 @@ def decode_node(data: bytes) -> NodeRecord:
         streams=fields.whole("streams", 0),
         egress_bps=fields.whole("egress_bps", 0),
         cpu_share=fields.number("cpu_share", 0.0),
+        relays=fields.texts("relays"),
     )
 
 

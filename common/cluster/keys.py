@@ -36,7 +36,7 @@ class Keys:
         """Name the hash ``{state, record}`` of a node.
 
         Life: the lease, written anew every few seconds by the node's supervisor. Read by
-        listings and by edges that choose an origin.
+        listings and, with ``edge.zone_relay``, by edge workers.
         """
         return f"{self.prefix}:node:{_tag(node)}"
 

@@ -81,6 +81,11 @@ class NodeRecord:
     streams: int = 0
     egress_bps: int = 0
     cpu_share: float = 0.0  # of one core, the busiest worker
+    relays: tuple[str, ...] = ()
+    """"host:port" of each worker, by slot, for edges of the same zone to relay from.
+
+    "" where there is none; empty for a node that does not serve them, or is of an older release.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

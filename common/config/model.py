@@ -172,9 +172,9 @@ class RelaySettings(Section):
     """Pulls from another node."""
 
     listen_host: HostName = "0.0.0.0"
-    """Address that an origin's workers serve relays on."""
+    """Address that workers serve relays on: an origin's, and an edge's with `edge.zone_relay`."""
     port_base: int = Field(default=0, ge=0, le=65_535)
-    """Worker n of an origin serves relays on port_base + n. 0: any free port.
+    """Worker n serves relays on port_base + n. 0: any free port.
 
     As long as a former worker holds that port after a reload: on the next one in steps of
     `node.workers`, up to three.
@@ -205,9 +205,19 @@ class EdgeSettings(Section):
     grace_s: Seconds = 15.0
     """Viewers stay connected for so long after their stream was lost upstream."""
     recheck_s: Seconds = 30.0
-    """A running pull's route is looked up again this often, in case an announcement was missed."""
+    """A running pull's route is looked up again this often, in case an announcement was missed.
+
+    With `zone_relay`, a pull also changes to the edge that its zone agrees on now, and one that
+    has failed is not asked again for so long.
+    """
     max_streams: int = Field(default=10_000, ge=1)
     """Streams per worker, names being waited for included; one more is refused."""
+    zone_relay: bool = False
+    """Whether edges of one zone (`node.zone`) share one pull of each stream from another zone.
+
+    It saves traffic between zones: one copy of a stream instead of one per edge. It costs one more
+    hop for the viewers of all edges but one, and a port for relays (`relay.port_base`).
+    """
 
 
 class FanoutSettings(Section):

@@ -5,7 +5,7 @@ The hot paths only add integers; this is where they become Prometheus series.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from common import metrics
 from common.cluster.records import StreamLoad
@@ -33,11 +33,14 @@ class Meters:
         ingress_bytes: Callable[[], int],
         directory_ok: Callable[[], bool],
         publishers: Callable[[], int] = lambda: 0,
+        counted: Collection[ViewerKind] = (ViewerKind.PLAYER, ViewerKind.RELAY),
     ) -> None:
+        """Prepare; ``counted`` are the kinds that are a stream's viewers in its load."""
         self._services = services
         self._flusher = flusher
         self._streams = streams
         self._publishers = publishers
+        self._counted = counted
         self._ingress_bytes = ingress_bytes
         self._directory_ok = directory_ok
         self._bytes_in = CounterFeed(metrics.BYTES_IN)
@@ -101,8 +104,8 @@ class Meters:
             self._messages_in["data"] += current[3] - before[3]
             kinds.update(stream.viewers.values())
             self._loads[stream.key] = StreamLoad(
-                # A sibling is this very node: its own viewers are counted by itself.
-                viewers=sum(kind is not ViewerKind.SIBLING for kind in stream.viewers.values()),
+                # Never siblings, which are this very node and count their viewers themselves.
+                viewers=sum(kind in self._counted for kind in stream.viewers.values()),
                 bitrate_bps=round((current[0] - before[0]) * 8 / elapsed),
                 codecs=stream.codecs,
             )

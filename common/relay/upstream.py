@@ -5,6 +5,7 @@ RTMP, so it can pull from any RTMP server.
 """
 
 import asyncio
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ class UpstreamTimes:
     connect_s: float
     first_media_s: float  # to audio or video, from the connection and from the accepted play
     silence_s: float  # nothing at all, not even the answer to a ping
+    media_silence_s: float = math.inf  # no message of the stream, once there was one
 
 
 class Upstream(asyncio.Protocol):
@@ -96,6 +98,7 @@ class Upstream(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._heard_at = self._waiting_since = monotonic()
         self._has_media = False
+        self._media_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._can_ping = False
         self._pinged_at = 0.0
@@ -146,6 +149,7 @@ class Upstream(asyncio.Protocol):
         if messages and not self.ended.done():
             if not self._has_media:
                 self._has_media = any(each.type_id != DATA_AMF0 for each in messages)
+            self._media_at = self._heard_at
             self._on_media(messages)
 
     def _handle(self, event: ClientEvent) -> None:
@@ -181,6 +185,8 @@ class Upstream(asyncio.Protocol):
             self._finish(RelayError("silent", f"nothing came for {times.silence_s:g} s"))
         elif not self._has_media and now - self._waiting_since > times.first_media_s:
             self._finish(RelayError("no_media", f"no media within {times.first_media_s:g} s"))
+        elif self._has_media and now - self._media_at > times.media_silence_s:
+            self._finish(RelayError("no_media", f"no more for {times.media_silence_s:g} s"))
         else:
             if self._can_ping and now - self._pinged_at >= PING_INTERVAL_S:
                 self._pinged_at = now

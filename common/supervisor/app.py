@@ -53,6 +53,7 @@ class WorkerStatus:
     egress_bytes: int = 0  # since the worker's start
     directory_ok: bool = True
     streams: Mapping[StreamKey, StreamLoad] = field(default_factory=dict)
+    relay: str = ""  # "host:port" for relays of other edges, if it serves any
 
 
 class WorkerApp(Protocol):

@@ -1,6 +1,6 @@
 """What a node does, added up from what its workers tell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from common.cluster.records import StreamLoad
@@ -28,6 +28,15 @@ def add_up(figures: Sequence[Figures]) -> Load:
         cpu_share=max((each.vitals.cpu_share for each in figures), default=0.0),
         streams=_add_streams(figures),
     )
+
+
+def by_slot(addresses: Mapping[int, str], ready: Collection[int]) -> tuple[str, ...]:
+    """Return the addresses of those workers that are ``ready`` in the order of their slots.
+
+    "" stands for others; empty where nobody has one.
+    """
+    there = {slot: addresses[slot] for slot in ready if addresses.get(slot)}
+    return tuple(there.get(slot, "") for slot in range(max(there, default=-1) + 1))
 
 
 def _add_streams(figures: Sequence[Figures]) -> dict[StreamKey, StreamLoad]:

@@ -28,7 +28,7 @@ from common.supervisor.fdlimit import raise_fd_limit
 from common.supervisor.generation import Phase, WorkerState
 from common.supervisor.identity import find_advertise_host, make_node_id
 from common.supervisor.launcher import Launcher, open_launcher
-from common.supervisor.load import add_up
+from common.supervisor.load import add_up, by_slot
 from common.supervisor.reload import Reloader
 from common.supervisor.reporter import NodeReporter
 from common.supervisor.rtmp_port import listen_problem, reserve_port
@@ -302,8 +302,20 @@ class _Node:
             streams=len(load.streams),
             egress_bps=load.egress_bps,
             cpu_share=load.cpu_share,
+            relays=self._relays(),
         )
         return record, NodeLoad(node=self._context.node, streams=dict(load.streams))
+
+    def _relays(self) -> tuple[str, ...]:
+        """Return where the workers that serve now give relays to other edges, by slot."""
+        return by_slot(
+            {
+                worker.post.slot: worker.figures.status.relay
+                for worker in self._arbiter.processes
+                if worker.post.generation == self._context.generation
+            },
+            self._arbiter.ready_slots,
+        )
 
 
 def _worker_count(settings: Settings) -> int:

@@ -38,6 +38,7 @@ def make_node(node: str = "origin-1", state: NodeState = NodeState.SERVING) -> N
         streams=1,
         egress_bps=5_000_000,
         cpu_share=0.25,
+        relays=(f"{node}:19350", "", f"{node}:19352"),
     )
 
 

@@ -24,6 +24,7 @@ from common.streamkey import StreamName
 from edge.locate import Locator
 from edge.pull import Pull
 from edge.streams import Streams
+from edge.zone import Zone
 from tests.support.cluster import make_claim
 from tests.support.sources import Recorder, Source, running_source
 from tests.support.spine import STREAM, make_context
@@ -43,7 +44,10 @@ class Edge:
         self.directory = WatchedDirectory(self.table, SystemClock())
         self.context = make_context(NodeRole.EDGE, settings, folder=folder)
         self.locator = Locator(self.directory, settings.edge.negative_cache_s, loop.time)
-        self.streams = Streams(self.context, self.locator, Flusher(settings.fanout, loop))
+        self.zone = Zone(self.directory, self.context, loop.time)
+        self.locator.on_draining = self.zone.drains
+        flusher = Flusher(settings.fanout, loop)
+        self.streams = Streams(self.context, self.locator, self.zone, flusher)
         self._stack = stack
 
     async def source(self, slot: int | None = None) -> Source:

@@ -51,6 +51,7 @@ nodes = st.builds(
     streams=wholes,
     egress_bps=wholes,
     cpu_share=numbers,
+    relays=codecs,
 )
 loads = st.builds(
     NodeLoad,
@@ -133,6 +134,12 @@ def test_an_optional_field_may_be_missing(name: str) -> None:
     claim = codec.decode_claim(msgpack.packb(fields))
     default = next(f.default for f in dataclasses.fields(Claim) if f.name == name)
     assert getattr(claim, name) == default
+
+
+def test_a_node_of_an_older_release_serves_no_relays() -> None:
+    fields = msgpack.unpackb(codec.encode_node(make_node()))
+    assert fields.pop("relays")
+    assert codec.decode_node(msgpack.packb(fields)).relays == ()
 
 
 @pytest.mark.parametrize(

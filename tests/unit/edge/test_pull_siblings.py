@@ -12,6 +12,7 @@ from common.ids import StreamKey
 from common.stream.viewer import ViewerKind
 from edge.pull import PullState
 from edge.siblings import owner_of
+from edge.target import Source
 from tests.support.edge_worker import Edge, ends_with, order, streaming, with_edge
 from tests.support.sources import Recorder
 from tests.support.spine import STREAM
@@ -110,7 +111,7 @@ async def test_worker_that_no_sibling_asks_any_more_pulls_no_longer_beside_the_o
     recorder = Recorder(
         await edge.streams.acquire(order(kind=ViewerKind.SIBLING, hops=(edge.context.node,)))
     )
-    assert edge.pull().direct
+    assert edge.pull().source is Source.ORIGIN
     sibling = await edge.source(OTHER)
     sibling.send("s", 5)
     edge.streams.members_changed(members_owned_by(OTHER))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from tests.support.wait import until
 class Bench:
     """Meters over streams in memory, on a clock that stands still."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, **options: Any) -> None:
         self.fanout = Fanout()
         self.streams: list[LiveStream] = [self.fanout.stream]
         self.directory_ok = True
@@ -32,6 +33,7 @@ class Bench:
             streams=lambda: self.streams,
             ingress_bytes=lambda: 0,
             directory_ok=lambda: self.directory_ok,
+            **options,
         )
 
     def second(self) -> None:
@@ -71,6 +73,16 @@ async def test_loads_tell_bitrate_viewers_and_codecs_of_each_stream(push_bytes: 
         assert value_of("viewers", kind="sibling") == 1
         bench.second()
         assert bench.meters.loads[STREAM].bitrate_bps == 0
+
+
+async def test_edge_leaves_viewers_to_be_counted_by_the_edges_that_relay_from_it() -> None:
+    async with running_node() as node:
+        bench = Bench(node, counted=(ViewerKind.PLAYER,))
+        for kind in (ViewerKind.PLAYER, ViewerKind.RELAY, ViewerKind.SIBLING):
+            bench.watch(kind)
+        bench.second()
+        assert bench.meters.loads[STREAM].viewers == 1
+        assert value_of("viewers", kind="relay") == 1
 
 
 async def test_messages_are_counted_once_each_way() -> None:

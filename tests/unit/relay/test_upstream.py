@@ -5,6 +5,7 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -306,6 +307,19 @@ async def test_a_server_that_answers_but_has_no_media_is_given_up() -> None:
 
 
 @pytest.mark.usefixtures("_watchful")
+async def test_stream_that_pauses_is_given_up_only_where_that_is_wanted(node: Node) -> None:
+    node.begin_stream()
+    patient = PATIENT
+    hasty = replace(PATIENT, media_silence_s=0.3)
+    async with (
+        pulling(at(node.port), times=patient) as staying,
+        pulling(at(node.port), times=hasty) as pull,
+    ):
+        outcome = await pull.outcome()
+        assert (outcome.reason, pull.media) == ("no_media", [b"VH1", b"K1"])
+        assert not staying.upstream.ended.done()
+
+
 async def test_metadata_alone_is_no_media() -> None:
     metadata = b"\x02\x00\x0aonMetaData\x08\x00\x00\x00\x00\x00\x00\x09"
 

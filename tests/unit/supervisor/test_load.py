@@ -1,7 +1,7 @@
 from common.cluster.records import StreamLoad
 from common.ids import StreamKey
 from common.supervisor.app import WorkerStatus
-from common.supervisor.load import Load, add_up
+from common.supervisor.load import Load, add_up, by_slot
 from common.supervisor.messages import Vitals
 from common.supervisor.worker_process import Figures
 
@@ -41,3 +41,10 @@ def test_figures_of_workers_add_up() -> None:
             TWO: StreamLoad(viewers=2),
         },
     )
+
+
+def test_relay_addresses_stand_in_the_places_of_their_workers() -> None:
+    told = {0: "h:0", 1: "h:1", 2: "h:2", 3: ""}
+    assert by_slot(told, {0, 1, 2, 3}) == ("h:0", "h:1", "h:2")
+    assert by_slot(told, {2, 3}) == ("", "", "h:2"), "one that is not ready is not asked"
+    assert by_slot({0: "", 1: ""}, {0, 1}) == by_slot({}, {0}) == ()
