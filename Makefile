@@ -84,7 +84,7 @@ chart-test: setup $(CHART_TOOLS) $(CHECKOV) ## Check the Helm chart, the manifes
 	.venv-checkov/bin/checkov --config-file tests/chart/checkov.yaml --directory k8s/base
 	.venv-checkov/bin/checkov --config-file tests/chart/checkov.yaml --directory docker
 
-image-test: setup $(CHART_TOOLS) ## Build the image, run a cluster of containers, replace every node (root; Linux)
+image-test: setup $(CHART_TOOLS) ## Build the image, replace every node of a cluster of containers, run the compose file (root; Linux)
 	$(BIN)/python -m tests.image.run
 
 chart-docs: $(CHART_TOOLS) ## Write the tables of helm/headwater/README.md anew

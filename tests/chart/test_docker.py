@@ -34,8 +34,16 @@ def test_the_image_is_of_this_version() -> None:
     project = (ROOT / "pyproject.toml").read_text()
     (version,) = re.findall(r'^version = "(.*)"$', project, re.MULTILINE)
     assert f"ARG VERSION={version}\n" in (DOCKER / "Dockerfile").read_text()
-    nodes = [each for each in compose()["services"].values() if "build" in each]
-    assert {each["image"] for each in nodes} == {f"headwater:{version}"}
+    images = {name: each["image"] for name, each in compose()["services"].items()}
+    own = {name for name, image in images.items() if image == f"headwater:{version}"}
+    assert own == {"origin-1", "origin-2", "edge-1", "edge-2", "probe"}
+
+
+def test_the_image_is_built_once_and_taken_from_no_registry() -> None:
+    services = compose()["services"].values()
+    own = [each for each in services if each["image"].startswith("headwater:")]
+    assert len([each for each in own if "build" in each]) == 1
+    assert all("build" in each or each["pull_policy"] == "never" for each in own)
 
 
 def test_the_image_runs_as_the_user_of_the_chart() -> None:
@@ -88,6 +96,14 @@ def test_the_balancer_and_prometheus_know_all_nodes() -> None:
     prometheus = yaml.safe_load((DOCKER / "prometheus.yml").read_text())
     (job,) = prometheus["scrape_configs"]
     assert {each.removesuffix(":8080") for each in job["static_configs"][0]["targets"]} == nodes
+
+
+def test_grafana_knows_how_often_prometheus_asks() -> None:
+    (source,) = yaml.safe_load(
+        (DOCKER / "grafana/provisioning/datasources/prometheus.yaml").read_text()
+    )["datasources"]
+    prometheus = yaml.safe_load((DOCKER / "prometheus.yml").read_text())
+    assert source["jsonData"]["timeInterval"] == prometheus["global"]["scrape_interval"]
 
 
 def test_the_dashboard_is_that_of_the_chart() -> None:

