@@ -207,7 +207,9 @@ DIRECTORY_UP = _gauge(
 FLUSH_DURATION = _histogram(
     "flush_duration_seconds", "CPU time of one flush; of a few writes: not measured.", _FAST
 )
-FLUSH_INTERVAL = _histogram("flush_interval_seconds", "Time between two flushes.", _FAST)
+FLUSH_INTERVAL = _histogram(
+    "flush_interval_seconds", "Time between two flushes of an output.", _FAST
+)
 OPEN_FILES = _gauge(
     "open_files", "Open file descriptors of the worker that has most of them.", mode="livemax"
 )

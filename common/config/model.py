@@ -224,9 +224,9 @@ class FanoutSettings(Section):
     """How a stream is written to its viewers."""
 
     min_interval_ms: float = Field(default=0.0, ge=0, le=1000)
-    """Shortest time between two flushes. 0: a message is written as soon as it has come."""
+    """Time between two flushes of a stream, whatever they cost. 0: a message is written at once."""
     max_interval_ms: float = Field(default=100.0, ge=0, le=5000)
-    """Longest time between two flushes, whatever they cost."""
+    """Longest time that a message waits for its flush, whatever flushes cost."""
     cpu_share: float = Field(default=0.15, gt=0, le=1)
     """Share of a core that flushes may take before the interval is stretched."""
     slice_viewers: int = Field(default=512, ge=16, le=100_000)

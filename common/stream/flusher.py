@@ -1,9 +1,17 @@
 """When blocks are written: the adaptive flush of a worker.
 
-With few viewers a flush costs microseconds and follows each message at once. As the cost of a
-round grows, rounds are spaced so that they take no more than a share of the core, up to a ceiling
-in time: latency is given up only where it buys something, and never more than configured. A long
-round is cut into slices, so that a publisher's bytes or a new viewer never wait for all of it.
+With few viewers a flush costs microseconds and follows each message at once. As flushes get dearer,
+those of an output are spaced so that all together take no more than a share of the core, up to a
+ceiling in time: latency is given up only where it buys something, and never more than configured.
+
+An output that has waited for its interval is flushed *with the next message*, not before it: a
+flush between two pictures is one more write to every viewer, and brings the next picture no sooner.
+What is pending waits for as long as the interval at most. At 30 pictures a second and an interval
+of 50 ms that is a write for each second picture, of which one is 33 ms old and the other new; by
+the clock it would be a third more writes, of pictures of any age up to 50 ms.
+
+What is to be flushed at a time is a *round*. A long one is cut into slices, so that a publisher's
+bytes or a new viewer never wait for all of it.
 
 Cost is measured around the writes: with write buffer limits of 0 the transport hands each block to
 the kernel inside ``write``, so what is measured is what was spent. It is CPU time: on a busy
@@ -23,11 +31,15 @@ from common.config.model import FanoutSettings
 from common.metrics import FLUSH_DURATION, FLUSH_INTERVAL, HistogramFeed
 from common.rtmp.message import MessageType
 from common.stream.blocks import Block
+from common.stream.pace import Pace
 
 Write = Callable[[bytes], None]
 
 _SMOOTHING: Final = 0.3
-"""Weight of the newest round's cost: a few rounds follow a change, one outlier does not."""
+"""Weight of the newest round's cost in that of a usual one."""
+
+_EARLY: Final = 0.1
+"""A message that comes so much of the interval early need not wait for another one."""
 
 _AT_ONCE_S: Final = 0.001
 """Shorter waits are not worth a timer, whose resolution is 1 ms."""
@@ -38,12 +50,14 @@ _MEASURED_ROUNDS: Final = 16
 Rounds of fewer need no spacing."""
 
 _GATHER_SHARE: Final = 0.5
+_GATHER_INTERVAL_SHARE: Final = 0.05
 _GATHER_MAX_S: Final = 0.002
-"""A round waits for so much of its own cost, at most so long, for what comes with its beginning.
+"""A round waits for so much of its own cost, or of the interval, for what comes with its beginning.
 
 Encoders send a picture and the sound before it one after the other. Both in one round cost half of
-what two rounds cost, and the last viewer of a round waits for all of it anyway. Where rounds cost
-next to nothing, no message waits."""
+what two rounds cost, and the last viewer of a round waits for all of it anyway. Likewise, many
+streams in one round cost less than a round for each. Where rounds cost next to nothing, no message
+waits."""
 
 
 @dataclass(slots=True)
@@ -66,7 +80,14 @@ class FanoutTotals:
 
 
 class Flushable(Protocol):
-    """Something with blocks to write: an output."""
+    """Something with blocks to write: an output. The times are the flusher's to set."""
+
+    flushed_at: float
+    """When its last round began; 0 before the first."""
+    ripe_at: float
+    """From when on its next message has it flushed; 0 unless it is held."""
+    held_until: float
+    """When it is flushed without one."""
 
     @property
     def viewers(self) -> int:
@@ -104,28 +125,44 @@ class Flusher:
         self.totals = FanoutTotals()
         self.durations = HistogramFeed(FLUSH_DURATION)
         self.intervals = HistogramFeed(FLUSH_INTERVAL)
+        self.now = now  # not the loop's time, which stands still within one turn of it
         self._loop = loop
-        self._now = now  # not the loop's time, which stands still within one turn of it
         self._cpu_time = cpu_time
-        self._dirty: list[Flushable] = []
+        self._pace = Pace(settings)
+        self._ripe: list[Flushable] = []  # for the next round
+        self._held: deque[tuple[float, Flushable]] = deque()  # until when; some no longer are
+        self._alarm_set = False
         self._jobs: deque[tuple[bytes, list[Write]]] = deque()
         self._job_at = 0  # index of the next writer of the first job
         self._gone: set[Write] = set()  # of viewers that left during this round
         self._busy = False  # a round is scheduled or under way
-        self._round_began = 0.0
         self._round_cost = 0.0
+        self._round_spacing = 0.0
         self._measured = 0  # rounds that are still to be measured, this one included
-        self._cost = 0.0  # smoothed, of a round
-        self._interval = settings.min_interval_ms / 1000
+        self._usual_cost = 0.0  # smoothed, of a round
 
     @property
     def interval_s(self) -> float:
-        """The spacing of rounds in force."""
-        return self._interval
+        """The spacing of an output's flushes in force."""
+        return self._pace.interval_s
 
     def wake(self, output: Flushable) -> None:
         """Take note that ``output`` has something pending; it calls once until it is flushed."""
-        self._dirty.append(output)
+        now = self.now()
+        interval = self._pace.interval_s
+        ripe_at = output.flushed_at + interval * (1 - _EARLY)
+        if ripe_at - now < _AT_ONCE_S:
+            self.flush(output)
+            return
+        output.ripe_at = ripe_at
+        output.held_until = now + interval
+        self._held.append((output.held_until, output))
+        self._set_alarm(interval)
+
+    def flush(self, output: Flushable) -> None:
+        """Let ``output`` be in the next round."""
+        output.ripe_at = 0.0
+        self._ripe.append(output)
         if not self._busy:
             self._schedule()
 
@@ -142,35 +179,63 @@ class Flusher:
         self._write(sys.maxsize)  # a round that is under way comes first, in order
         self._gone.clear()
         for output in outputs:
-            if output in self._dirty:
-                self._dirty.remove(output)
-                self._jobs.append(output.begin_flush(self._now()))
+            if output in self._ripe:
+                self._ripe.remove(output)
+            elif not output.ripe_at:
+                continue
+            output.ripe_at = 0.0
+            self._jobs.append(output.begin_flush(self.now()))
         self._write(sys.maxsize)
+
+    def _set_alarm(self, delay: float) -> None:
+        if not self._alarm_set:
+            self._alarm_set = True
+            self._loop.call_later(delay, self._release_held)
+
+    def _release_held(self) -> None:
+        """Flush what has been held for long enough."""
+        self._alarm_set = False
+        held = self._held
+        now = self.now()
+        while held:
+            until, output = held[0]
+            if output.ripe_at and output.held_until == until:
+                if (left := until - now) > 0:
+                    self._set_alarm(left)
+                    return
+                self.flush(output)
+            held.popleft()
 
     def _schedule(self) -> None:
         self._busy = True
-        spaced = self._round_began + self._interval - self._now()
-        delay = max(spaced, min(self._cost * _GATHER_SHARE, _GATHER_MAX_S))
+        delay = max(
+            self._usual_cost * _GATHER_SHARE, self._pace.interval_s * _GATHER_INTERVAL_SHARE
+        )
         if delay < _AT_ONCE_S:
             # Not this very moment: messages that came in one read go out in one block.
             self._loop.call_soon(self._begin_round)
         else:
-            self._loop.call_later(delay, self._begin_round)
+            self._loop.call_later(min(delay, _GATHER_MAX_S), self._begin_round)
 
     def _begin_round(self) -> None:
-        now = self._now()
-        if self._round_began:
-            self.intervals.observe(now - self._round_began)
-        self._round_began = now
-        dirty, self._dirty = self._dirty, []
-        if sum([output.viewers for output in dirty]) >= _MANY_WRITES:
+        now = self.now()
+        ripe, self._ripe = self._ripe, []
+        viewers = sum([output.viewers for output in ripe])
+        if viewers >= _MANY_WRITES:
             self._measured = _MEASURED_ROUNDS
         elif self._measured:
             self._measured -= 1
         self._round_cost = 0.0
         began = self._spent()
-        for output in dirty:
+        spacing = 0.0
+        for output in ripe:
+            since = now - output.flushed_at
+            if output.flushed_at:
+                self.intervals.observe(since)
+            spacing += since * output.viewers
+            output.flushed_at = now
             self._jobs.append(output.begin_flush(now))
+        self._round_spacing = spacing / viewers if viewers else 0.0
         self._write_slice(began)
 
     def _next_slice(self) -> None:
@@ -212,14 +277,12 @@ class Flusher:
 
     def _end_round(self) -> None:
         self._gone.clear()
+        cost = self._round_cost
         if self._measured:
-            self.durations.observe(self._round_cost)
-        self._cost += _SMOOTHING * (self._round_cost - self._cost)
-        wanted = self._cost / self.settings.cpu_share
-        lowest = self.settings.min_interval_ms / 1000
-        highest = self.settings.max_interval_ms / 1000
-        self._interval = max(lowest, min(wanted, highest))
-        if self._dirty:
+            self.durations.observe(cost)
+        self._usual_cost += _SMOOTHING * (cost - self._usual_cost)
+        self._pace.note_round(cost, self._round_spacing, self.now())
+        if self._ripe:
             self._schedule()
         else:
             self._busy = False

@@ -86,11 +86,17 @@ class Output:
         "_waiting",
         "_window",
         "_writers",
+        "flushed_at",
+        "held_until",
+        "ripe_at",
         "spec",
     )
 
     def __init__(self, stream: Source, spec: OutputSpec, flusher: Flusher) -> None:
         self.spec = spec
+        self.flushed_at = 0.0
+        self.ripe_at = 0.0
+        self.held_until = 0.0
         self._stream = stream
         self._flusher = flusher
         self._settings: FanoutSettings = flusher.settings
@@ -134,6 +140,8 @@ class Output:
         if not self._dirty:
             self._dirty = True
             self._flusher.wake(self)
+        elif self.ripe_at and self._flusher.now() >= self.ripe_at:
+            self._flusher.flush(self)
 
     def join(
         self,

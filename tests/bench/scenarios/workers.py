@@ -23,7 +23,7 @@ async def _run(bench: Bench, result: Result) -> None:
     ]
     trials = await bench.compare(result, contenders, _REPEATS)
     result.tables.append(cost_table(trials))
-    result.notes.append(f"A flush each {STEADY_MS:g} ms, whatever it costs.")
+    result.notes.append(f"An interval of {STEADY_MS:g} ms, whatever flushes cost.")
     one, two = (each.name for each in contenders)
     result.goals.append(
         Goal(

@@ -10,6 +10,9 @@ from common.media.packet import Role
 from common.stream.blocks import OutputSpec
 from tests.support.fanout import FakeViewer, Fanout
 
+MAX_GATHER_S = 0.002
+"""For so long a round waits at most for what comes with its beginning."""
+
 
 def begin(
     viewers: int, *, cost_s: float = 0.0, **settings: float
@@ -39,6 +42,15 @@ def settled_interval(fanout: Fanout) -> float:
     for _ in range(40):
         one_round(fanout)
     return fanout.flusher.interval_s
+
+
+def settle_at_once(fanout: Fanout) -> None:
+    """Lets pass as much time as a round waits for what comes with its beginning."""
+    while fanout.loop.turn():
+        pass
+    fanout.loop.now += MAX_GATHER_S
+    while fanout.loop.turn():
+        pass
 
 
 def test_with_few_viewers_a_message_is_written_in_the_next_turn() -> None:
@@ -77,25 +89,88 @@ def test_one_slow_round_is_an_outlier_not_a_rule() -> None:
     assert settled_interval(fanout) < 0.001
 
 
-def test_a_spaced_round_waits_for_its_time_and_then_carries_all_that_came() -> None:
+def test_what_comes_too_soon_waits_for_the_first_message_that_does_not() -> None:
     fanout, (watcher,) = begin(1, min_interval_ms=50)
     one_round(fanout)
     began = fanout.loop.now
+    for at_s, payload in [(0.01, b"F1"), (0.03, b"F2"), (0.049, b"F3")]:
+        fanout.loop.now = began + at_s
+        fanout.push(Role.FRAME, payload)
+        fanout.loop.turn()
+    assert watcher.payloads()[-1] == b"F"
+    settle_at_once(fanout)
+    assert watcher.payloads()[-3:] == [b"F1", b"F2", b"F3"]
+    assert len(watcher.sink.writes) == 3
+
+
+def test_a_message_that_is_hardly_too_soon_is_not() -> None:
+    fanout, (watcher,) = begin(1, min_interval_ms=50)
+    one_round(fanout)
+    fanout.loop.now += 0.046
+    fanout.push(Role.FRAME, b"F1")
+    settle_at_once(fanout)
+    assert watcher.payloads()[-1] == b"F1"
+
+
+def test_a_message_waits_for_the_next_one_as_long_as_the_interval_at_most() -> None:
+    fanout, (watcher,) = begin(1, min_interval_ms=50)
+    one_round(fanout)
+    fanout.loop.now += 0.02
+    came = fanout.loop.now
     fanout.push(Role.FRAME, b"F1")
     fanout.loop.turn()
-    assert fanout.loop.next_timer == pytest.approx(began + 0.05)
-    fanout.push(Role.FRAME, b"F2")
-    fanout.loop.now += 0.05
-    fanout.loop.turn()
-    assert watcher.payloads()[-2:] == [b"F1", b"F2"]
+    assert fanout.loop.next_timer == pytest.approx(came + 0.05)
+    fanout.flush()
+    assert watcher.payloads()[-1] == b"F1"
+    assert fanout.loop.now == pytest.approx(came + 0.05, abs=MAX_GATHER_S)
 
 
-def test_after_a_pause_a_message_does_not_wait() -> None:
+def test_outputs_are_held_each_for_its_own_time() -> None:
+    fanout, _ = begin(0, min_interval_ms=50)
+    one, other = Costly(fanout, 1, 0.0), Costly(fanout, 1, 0.0)
+    fanout.flusher.flush(one)
+    fanout.flush()
+    fanout.loop.now += 0.03
+    fanout.flusher.flush(other)
+    fanout.flush()
+    fanout.loop.now = one.flushed_at + 0.047
+    fanout.flusher.wake(other)
+    fanout.flusher.wake(one)
+    settle_at_once(fanout)
+    assert one.flushed_at == pytest.approx(fanout.loop.now, abs=MAX_GATHER_S)
+    assert other.flushed_at < one.flushed_at
+    fanout.flush()
+    assert other.flushed_at == pytest.approx(one.flushed_at + 0.05, abs=2 * MAX_GATHER_S)
+
+
+def test_an_output_that_was_flushed_in_time_is_not_flushed_again_at_the_end_of_its_time() -> None:
+    fanout, (watcher,) = begin(1, min_interval_ms=50)
+    one_round(fanout)
+    for payload in (b"F1", b"F2"):
+        fanout.loop.now += 0.03
+        fanout.push(Role.FRAME, payload)
+        settle_at_once(fanout)
+    assert len(watcher.sink.writes) == 3
+    fanout.flush()  # the alarm for F1 comes
+    assert len(watcher.sink.writes) == 3
+
+
+def test_the_end_of_a_stream_writes_what_is_held() -> None:
+    fanout, (watcher,) = begin(1, min_interval_ms=50)
+    one_round(fanout)
+    fanout.push(Role.FRAME, b"F1")
+    fanout.stream.end("over")
+    assert watcher.payloads()[-1] == b"F1"
+    fanout.flush()
+    assert watcher.payloads().count(b"F1") == 1
+
+
+def test_after_a_pause_a_message_waits_for_no_more_than_what_comes_with_it() -> None:
     fanout, (watcher,) = begin(1, min_interval_ms=50)
     one_round(fanout)
     fanout.loop.now += 1
     fanout.push(Role.FRAME, b"F1")
-    fanout.loop.turn()
+    settle_at_once(fanout)
     assert watcher.payloads()[-1] == b"F1"
 
 
@@ -258,6 +333,7 @@ class Costly:
 
     def __init__(self, fanout: Fanout, viewers: int, cost_s: float) -> None:
         self.viewers = viewers
+        self.flushed_at = self.ripe_at = self.held_until = 0.0
         self._fanout = fanout
         self._cost_s = cost_s
 
