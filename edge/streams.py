@@ -157,7 +157,7 @@ class Streams:
             self._locator,
             self._zone,
             lambda: self._members - self._silent.keys(),
-            self._settings.edge,
+            self._settings.edge.negative_cache_s,
         )
 
     def _sibling_silent(self, slot: int) -> None:

@@ -16,7 +16,6 @@ from enum import StrEnum
 from typing import Final
 
 from common.cluster.records import Route
-from common.config.model import EdgeSettings
 from common.errors import DirectoryUnavailable
 from common.ids import NodeId, StreamKey
 from common.stream.viewer import ViewerKind
@@ -82,7 +81,7 @@ class TargetFinder:
         locator: Locator,
         zone: Zone,
         members: Callable[[], frozenset[int]],
-        settings: EdgeSettings,
+        retry_s: float,
     ) -> None:
         self.direct = False
         self.to_origin = False
@@ -94,8 +93,7 @@ class TargetFinder:
         self._locator = locator
         self._zone = zone
         self._members = members
-        self._retry_s = settings.negative_cache_s
-        self._cool_down_s = settings.recheck_s
+        self._retry_s = retry_s
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
 
@@ -207,4 +205,4 @@ class TargetFinder:
             self._parents_tried += 1
             self._zone.avoid(parent)
         elif (route := self._locator.announced(self._key)) is not None:
-            self._unserved = (route.epoch, self._loop.time() + self._cool_down_s)
+            self._unserved = (route.epoch, self._loop.time() + self._zone.cool_down_s)

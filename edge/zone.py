@@ -47,7 +47,8 @@ class Zone:
         self._node = context.node
         self._here = settings.node.zone if settings.edge.zone_relay else ""
         self._period_s = settings.lease.renew_s  # as often as records are written
-        self._cool_down_s = settings.edge.recheck_s
+        # At least until the record of one that has died is gone.
+        self.cool_down_s = max(settings.edge.recheck_s, settings.lease.ttl_s)
         self._now = now
         self._zones: dict[NodeId, str] = {}  # of all nodes
         self._parents: dict[NodeId, tuple[str, ...]] = {}  # relay addresses of serving edges here
@@ -98,7 +99,7 @@ class Zone:
         """Take note that ``node`` has said so."""
         if node in self._parents:
             # A listing from before may still arrive.
-            self._avoided[node] = self._now() + self._cool_down_s
+            self._avoided[node] = self._now() + self.cool_down_s
             self._note_draining(self._draining | {node})
 
     def is_draining(self, node: NodeId) -> bool:
@@ -109,7 +110,7 @@ class Zone:
         """Choose others for a while: ``node`` cannot be reached, or has failed."""
         if not self.avoids(node):
             _log.warning("an edge of this zone is done without", node=node)
-        self._avoided[node] = self._now() + self._cool_down_s
+        self._avoided[node] = self._now() + self.cool_down_s
 
     def avoids(self, node: NodeId) -> bool:
         """Say whether that while is not over."""

@@ -8,6 +8,7 @@ import pytest
 
 from common.cluster.records import NodeState
 from common.ids import NodeId
+from common.local.redis_server import HOST
 from common.stream.viewer import ViewerKind
 from edge.siblings import owner_of
 from edge.target import Source as From
@@ -124,11 +125,14 @@ async def test_parent_that_dies_is_followed_by_the_next_and_nothing_is_missing(
 
 
 async def test_when_two_parents_have_failed_the_origin_is_asked(zone: Setting) -> None:
+    third = await live_source(zone.edge)
+    await in_zone(zone.edge, **named(first=zone.first, second=zone.second, third=third))
     await zone.second.kill()
     await zone.first.kill()
     zone.send(5)
     await zone.until_shown(5)
     assert zone.origin.relays == 1
+    assert not third.orders
 
 
 async def test_parent_that_drains_is_left_at_once(zone: Setting) -> None:
@@ -185,6 +189,31 @@ async def test_parent_that_cannot_be_reached_is_avoided_by_all_pulls(edge: Edge)
     await until(ends_with(recorder, "a-4"))
     assert edge.zone.avoids(NodeId(FIRST))
     assert not edge.directory.calls["suspect"]
+
+
+@pytest.mark.parametrize("sections", [IN_ZONE | {"relay": {"silence_s": 0.4}}])  # over `hold_s`
+async def test_frozen_parent_does_not_use_up_the_time_for_which_a_viewer_is_held(
+    edge: Edge,
+) -> None:
+    gone = await edge.source()
+    await edge.claim(gone)
+    await gone.kill()
+    taken: list[asyncio.StreamWriter] = []
+    frozen = await asyncio.start_server(lambda _, writer: taken.append(writer), HOST, 0)
+    address = f"{HOST}:{frozen.sockets[0].getsockname()[1]}"
+    await put_nodes(edge.directory, origin_node(), edge_node(FIRST, address))
+    await edge.zone.refresh()
+    try:
+        waiting = asyncio.ensure_future(edge.watch())
+        await until(lambda: bool(edge.directory.calls["suspect"]))
+        origin = await live_source(edge)
+        await edge.claim(origin)
+        await until(ends_with(await waiting, "a-4"))
+        assert len(taken) == 1
+    finally:
+        frozen.close()
+        for writer in taken:
+            writer.close()
 
 
 @pytest.mark.parametrize("running", [False, True])
