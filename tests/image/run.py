@@ -11,24 +11,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from typing import Final
 
 from tests.image.build import build, fetch
+from tests.image.engine import CannotStart, engine
 from tests.image.say import say
 from tests.image.tools import BuildError
 
 NAMESPACE: Final = f"hw-image-{os.getpid()}"
-ENGINE_START_S: Final = 60
 TESTS: Final = ("tests/image/test_containers.py", "tests/image/test_compose.py")
 _INSIDE: Final = "HEADWATER_IMAGE_TEST_FOLDER"
 _NEEDED: Final = ("dockerd", "docker", "nsenter", "ip", "iptables", "debootstrap", "haproxy")
-
-
-class CannotStart(Exception):
-    """No engine can be started here; the text says why."""
 
 
 def main() -> int:
@@ -70,7 +66,7 @@ def _make_namespace() -> int:
 
 
 def _in_namespace(folder: Path) -> int:
-    with _engine(folder) as host:
+    with engine(folder) as host:
         os.environ.update(DOCKER_HOST=host, DOCKER_BUILDKIT="0")
         with _told_time("images are built"):
             build(folder)
@@ -83,45 +79,6 @@ def _told_time(what: str) -> Iterator[None]:
     began = monotonic()
     yield
     say(f"{what}, {monotonic() - began:.0f} s")
-
-
-@contextmanager
-def _engine(folder: Path) -> Iterator[str]:
-    """Run an engine whose state is below ``folder``; yield its address."""
-    host = f"unix://{folder}/docker.sock"
-    log = folder / "dockerd.log"
-    with log.open("wb") as output:
-        engine = subprocess.Popen(
-            [
-                *("dockerd", "--data-root", str(folder / "data"), "--exec-root"),
-                *(str(folder / "exec"), "--pidfile", str(folder / "pid"), "--host", host),
-            ],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        _wait_for(engine, host, log)
-        yield host
-    finally:
-        engine.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            engine.wait(30)
-        engine.kill()
-        # What an engine that was killed leaves mounted would keep its folder from going.
-        for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
-            if line.split()[1].startswith(str(folder)):
-                subprocess.run(["umount", "--lazy", line.split()[1]], check=False)
-
-
-def _wait_for(engine: subprocess.Popen[bytes], host: str, log: Path) -> None:
-    deadline = monotonic() + ENGINE_START_S
-    while monotonic() < deadline and engine.poll() is None:
-        asked = subprocess.run(["docker", "-H", host, "info"], capture_output=True, check=False)
-        if asked.returncode == 0:
-            return
-        sleep(0.2)
-    words = log.read_text(errors="replace").strip().splitlines()[-3:]
-    raise CannotStart(f"dockerd does not run: {' / '.join(words)}")
 
 
 if __name__ == "__main__":
