@@ -19,8 +19,13 @@ _SCRAPES_OF_A_RATE: Final = 4
 class Query:
     """What a panel asks Prometheus."""
 
-    panel: str
     expression: str
+
+    @property
+    def metric(self) -> str:
+        """The series that it is about."""
+        names: list[str] = re.findall(r"headwater_\w+", self.expression)
+        return names[0]  # others are joined to it
 
     def has_data(self) -> bool:
         """Ask it. Raises `urllib.error.HTTPError` when Prometheus does not accept it."""
@@ -64,7 +69,7 @@ def queries(dashboard: Object, source: Object) -> list[Query]:
         if variable["type"] == "query":
             chosen[variable["name"]] = _all_of(variable, chosen)
     return [
-        Query(panel["title"], _fill_in(target["expr"], chosen))
+        Query(_fill_in(target["expr"], chosen))
         for panel in dashboard["panels"]
         for target in panel.get("targets", [])
     ]
