@@ -20,11 +20,12 @@ from enum import StrEnum
 from typing import Final
 
 from common.backoff import Backoff
+from common.cluster.records import Route
 from common.errors import DirectoryUnavailable, RelayError, StreamNotFound
 from common.ids import NodeId, StreamKey
 from common.logs import get_log
 from common.media.recent import ResumePoint
-from common.metrics import PUBLISH_TO_EDGE, RELAY_LOSSES, RELAY_ROUND_TRIP
+from common.metrics import RELAY_LOSSES
 from common.net.hello import RelayHello
 from common.relay.upstream import Upstream, UpstreamAddress, UpstreamTimes, open_upstream
 from common.rtmp.message import DATA_AMF0, Message
@@ -150,12 +151,19 @@ class Pull:
         if self._finder.asked_by(kind):
             self.reconsider()
 
-    def _check_source(self) -> None:
+    def _check_source(self, found: Route | None = None) -> None:
+        """Leave the source in use if it is not the right one, or just not the best since ``found``.
+
+        That is looked up now and then. Without viewers nobody would have anything of a better one.
+        """
         target = self._target
-        if target is None or self._upstream is None:
+        if target is None or self._upstream is None or self._upstream.ended.done():
             return
         if why := self._finder.why_leave(target):
             self._move(why)
+            return
+        if found and self.live.viewers and self._finder.prefers_another(target, found):
+            self._move("zone_changed")
             return
         route = self._locator.announced(self.key)
         if target.epoch is None or route is None or route.epoch <= target.epoch:
@@ -265,7 +273,7 @@ class Pull:
                 ),
                 properties=self._hello().to_properties(),
                 on_media=self._take,
-                on_round_trip=_ROUND_TRIPS[target.source],
+                on_round_trip=target.source.note_round_trip,
             )
             self._check_source()  # it may have changed while we connected
             outcome = await asyncio.shield(self._upstream.ended)
@@ -285,7 +293,10 @@ class Pull:
         since = self._feed.point
         if since is None and self._asked_since is not None:
             since = replace(self._asked_since, whole_gop=True)
-        return RelayHello(node=self._context.node, hops=self._hops, since=since)
+        node = self._context.node
+        # Those who asked first may be gone, and the stream may come from one of them now.
+        hops = self._hops if self._finder.to_origin else (node,)
+        return RelayHello(node=node, hops=hops, since=since)
 
     def _address(self, target: Target) -> UpstreamAddress:
         if target.slot is not None:
@@ -312,25 +323,12 @@ class Pull:
             except TimeoutError:
                 pass  # it is time anyway
             self._recheck.clear()
-            self._finder.only_asked_by(self.live.viewers.values())  # some have gone elsewhere
+            if self.running:  # else some still wait to become viewers
+                self._finder.only_asked_by(self.live.viewers.values())
             if self._target is not None and self._target.slot is None:
                 try:
                     route = await self._locator.find(self.key)
                 except DirectoryUnavailable:
                     continue  # what runs goes on
-                self.reconsider()
-                target = self._target
-                if target and route and self._finder.prefers_another(target, route):
-                    self._move("zone_changed")
-
-
-def _from_origin(round_trip_s: float) -> None:
-    RELAY_ROUND_TRIP.observe(round_trip_s)
-    PUBLISH_TO_EDGE.observe(round_trip_s / 2)
-
-
-_ROUND_TRIPS: Final[dict[Source, Callable[[float], None]]] = {
-    Source.ORIGIN: _from_origin,
-    Source.ZONE: RELAY_ROUND_TRIP.observe,  # of one of two hops: no word on the origin's delay
-    Source.SIBLING: lambda round_trip_s: None,  # a sibling is no other node
-}
+                self._finder.wake()
+                self._check_source(route)

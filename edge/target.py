@@ -18,6 +18,7 @@ from typing import Final
 from common.cluster.records import Route
 from common.errors import DirectoryUnavailable
 from common.ids import NodeId, StreamKey
+from common.metrics import PUBLISH_TO_EDGE, RELAY_ROUND_TRIP
 from common.stream.viewer import ViewerKind
 from edge.locate import Locator
 from edge.siblings import owner_of
@@ -42,6 +43,14 @@ class Source(StrEnum):
     ORIGIN = "origin"
     SIBLING = "sibling"
     ZONE = "zone"
+
+    def note_round_trip(self, seconds: float) -> None:
+        """Take note of how long a ping took to there and back."""
+        if self is Source.SIBLING:
+            return  # it is no other node
+        RELAY_ROUND_TRIP.observe(seconds)
+        if self is Source.ORIGIN:  # of one hop of two it would say too little
+            PUBLISH_TO_EDGE.observe(seconds / 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,8 @@ class _Worker:
             gc.collect()
             gc.freeze()
             gc.set_threshold(_GC_THRESHOLD)
+            # Figures first: whoever is told that we are ready is told where we serve relays.
+            self._tell(VitalsMeter())
             self._channel.send(Ready())
         return end
 
@@ -190,7 +192,10 @@ class _Worker:
         """Send heartbeats, for ever: while they come, the event loop turns."""
         meter = VitalsMeter()
         while True:
-            status = self._app.status()
-            vitals = meter.measure(status.egress_bytes)
-            self._channel.send(Heartbeat(status=status, vitals=vitals))
+            self._tell(meter)
             await meter.pause(self._heartbeat_s)
+
+    def _tell(self, meter: VitalsMeter) -> None:
+        status = self._app.status()
+        vitals = meter.measure(status.egress_bytes)
+        self._channel.send(Heartbeat(status=status, vitals=vitals))

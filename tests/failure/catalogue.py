@@ -14,6 +14,7 @@ from tests.failure.scenarios import (
     redis_gone,
     reject,
     standby,
+    zone,
 )
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
@@ -27,6 +28,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     *redis_gone.SCENARIOS,
     *network.SCENARIOS,
     *loop.SCENARIOS,
+    *zone.SCENARIOS,
 )
 
 BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}

@@ -52,6 +52,7 @@ class LabCluster(Staged):
         edges: int,
         workers: int,
         settings: tuple[str, ...] = (),
+        origin_settings: tuple[str, ...] = (),
         extra_edges: tuple[tuple[str, ...], ...] = (),
         sentinels: bool = False,
         lossy: bool = False,
@@ -62,6 +63,7 @@ class LabCluster(Staged):
             f"edge-{edges + n}": own_settings for n, own_settings in enumerate(extra_edges, 1)
         }
         self._settings = settings
+        self._origin_settings = origin_settings
         self.sentinels = SentinelSetup() if sentinels else None
         self.redis = self.sentinels.primary if self.sentinels else RedisServer()
         self.lossy_way = LossyWay() if lossy else None
@@ -107,6 +109,7 @@ class LabCluster(Staged):
                 f"node.advertise_host={host}",
                 f"relay.listen_host={near}",
                 f"relay.port_base={base}",
+                *self._origin_settings,
             )
         for name, own_settings in self._extra_edges.items():
             node_settings[name] += own_settings

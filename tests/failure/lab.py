@@ -82,6 +82,7 @@ class Lab(Staged):
         settings: tuple[str, ...] = (),
         extra_edges: tuple[tuple[str, ...], ...] = (),
         *,
+        origin_settings: tuple[str, ...] = (),
         sentinels: bool = False,
         lossy: bool = False,
     ) -> None:
@@ -92,6 +93,7 @@ class Lab(Staged):
             edges=profile.edges,
             workers=profile.workers,
             settings=settings,
+            origin_settings=origin_settings,
             extra_edges=extra_edges,
             sentinels=sentinels,
             lossy=lossy,

@@ -39,6 +39,8 @@ class Scenario:
     quick: bool = False  # whether it is part of the short run
     observe_s: float = 1.5  # after everybody plays again
     settings: tuple[str, ...] = ()
+    origin_settings: tuple[str, ...] = ()
+    """More settings, for origins only; they win."""
     extra_edges: tuple[tuple[str, ...], ...] = ()
     """Settings of edges besides those that have viewers."""
     sentinels: bool = False  # whether Redis has a replica, and sentinels to promote it
@@ -56,6 +58,7 @@ async def run_scenario(scenario: Scenario, profile: Profile) -> Row:
         profile,
         scenario.settings,
         scenario.extra_edges,
+        origin_settings=scenario.origin_settings,
         sentinels=scenario.sentinels,
         lossy=scenario.lossy,
     ) as lab:

@@ -53,6 +53,12 @@ async def live_source(edge: Edge, *, frames: int = 5) -> Source:
     return source
 
 
+def hops_of(source: Source) -> tuple[str, ...]:
+    """Return through which nodes the last one who asked sends the stream on."""
+    assert source.orders[-1].hello is not None
+    return source.orders[-1].hello.hops
+
+
 async def in_zone(edge: Edge, **parents: Source) -> None:
     """Write this edge and others of its zone into the table, and read them."""
     others = [edge_node(name.replace("_", "-"), at.address) for name, at in parents.items()]
@@ -245,8 +251,10 @@ async def test_it_returns_to_its_parent_when_no_node_asks_any_more(edge: Edge) -
     watching = await edge.watch()
     await asyncio.sleep(0.3)  # the checks themselves: while it is here nothing moves
     assert (origin.relays, parent.relays) == (1, 0)
+    assert hops_of(origin) == ("edge-9", SELF)
     other.leave()
     await until(lambda: (origin.relays, parent.relays) == (0, 1))
+    assert hops_of(parent) == (SELF,), "that one may be the parent now"
     for source in (origin, parent):
         source.send("a", 1, first=5)
     await until(ends_with(watching, "a-5"))
