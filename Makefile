@@ -16,7 +16,7 @@ TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint fuzz failure-lab soak bench microbench \
-	chart-test image-test chart-docs chart-lock manifests docs lock docker-lock clean
+	chart-test image-test cluster-test chart-docs chart-lock manifests docs lock docker-lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ chart-test: setup $(CHART_TOOLS) $(CHECKOV) ## Check the Helm chart, the manifes
 
 image-test: setup $(CHART_TOOLS) ## Build the image, replace every node of a cluster of containers, run the compose file (root; Linux)
 	$(BIN)/python -m tests.image.run
+
+cluster-test: setup $(CHART_TOOLS) ## Install, upgrade and remove the chart on a real Kubernetes of its own (root; Linux; ARGS)
+	$(BIN)/python -m tests.kubernetes.run $(ARGS)
 
 chart-docs: $(CHART_TOOLS) ## Write the tables of helm/headwater/README.md anew
 	$(CHART_BIN)/python helm/readme.py

@@ -2,5 +2,5 @@
 
 pytest_plugins = ["tests.support.redis"]
 
-# They need other tools, in another environment: `make chart-test`, `make image-test`.
-collect_ignore = ["chart", "image"]
+# They need other tools: `make chart-test`, `make image-test`, `make cluster-test`.
+collect_ignore = ["chart", "image", "kubernetes"]
