@@ -18,6 +18,7 @@ from common.supervisor.app import WorkerContext, WorkerStatus
 from origin.hub import Hub
 from origin.ownership import LeaseKeeper
 from origin.probe import serves
+from origin.reading import Readings
 from origin.role import OriginRole
 from origin.standby import PROBE_S, Standbys
 
@@ -42,7 +43,10 @@ class OriginApp:
         self._standbys = Standbys(
             self._directory, self._leases, self._hub, self._serves, settings.lease.renew_s
         )
-        self._role = OriginRole(context, self._hub, self._leases, self._standbys, SystemClock())
+        self._readings = Readings(settings.publish.unwatched_read_ms)
+        self._role = OriginRole(
+            context, self._hub, self._leases, self._standbys, self._readings, SystemClock()
+        )
         self._services = Services.of(settings, self._role, context.node, loop)
         self._server = RtmpServer(self._services, settings.rtmp.backlog)
         self._meters = Meters(
@@ -70,7 +74,9 @@ class OriginApp:
         self._leases.start()
         self._standbys.start()
         await self._server.listen_tcp(context.rtmp_host, context.rtmp_port, shared=True)
-        self._metering = asyncio.ensure_future(self._meters.run(self._count_standbys))
+        self._metering = asyncio.ensure_future(
+            self._meters.run(self._count_standbys, self._readings.review)
+        )
 
     def status(self) -> WorkerStatus:
         """Return the figures for the heartbeat."""

@@ -18,6 +18,7 @@ from common.stream.ingest import StreamFeed
 from origin.hub import HeldStream, Hub
 from origin.lease import Lease
 from origin.ownership import LeaseKeeper
+from origin.reading import Reading, Readings
 from origin.standby import Standbys
 from origin.warm import WarmStream
 
@@ -35,6 +36,7 @@ class PublishSession:
         leases: LeaseKeeper,
         standbys: Standbys,
         hub: Hub,
+        readings: Readings,
         limits: RtmpLimits,
     ) -> None:
         self._link = link
@@ -43,12 +45,14 @@ class PublishSession:
         self._leases = leases
         self._standbys = standbys
         self._hub = hub
+        self._readings = readings
         self._limits = limits
         self._log = link.log.bind(stream=claim.stream)
         self._held: HeldStream | None = None
         self._warm: WarmStream | None = None  # while on standby
         self._lease: Lease | None = None
         self._feed: StreamFeed | None = None
+        self._reading: Reading | None = None
         self._over = False
         self._kept: list[Message] | None = None  # while it is not known whether we may serve
         self._asking: asyncio.Task[None] | None = None
@@ -85,6 +89,8 @@ class PublishSession:
             return
         self._over = True
         self._feed = None
+        if self._reading is not None:
+            self._readings.end(self._reading)
         self._starting.cancel()
         if self._asking is not None:
             self._asking.cancel()
@@ -123,6 +129,8 @@ class PublishSession:
         self._held = self._hub.begin(self)
         clock = warm.pour(self._held.live, self._held.timeline)
         self._feed = StreamFeed(self._held.live, clock, self._limits)
+        if self._reading is not None:
+            self._reading.feeds(self._held.live)
         self._log.info("standby promoted", encoder=self._claim.encoder, epoch=lease.epoch)
 
     async def _start(self, policy: PublisherPolicy) -> None:
@@ -137,6 +145,7 @@ class PublishSession:
             return
         self._held = self._hub.begin(self)
         self._feed = StreamFeed(self._held.live, self._held.timeline, self._limits)
+        self._reading = self._readings.begin(self._link, self._held.live)
         if self._let_send():
             epoch = self._lease.epoch
             self._log.info("publisher accepted", encoder=self._claim.encoder, epoch=epoch)
@@ -144,6 +153,7 @@ class PublishSession:
     def _stand_by(self, holder: str) -> None:
         self._warm = self._hub.warm(self.key)
         self._feed = StreamFeed(self._warm.live, self._warm.timeline, self._limits)
+        self._reading = self._readings.begin(self._link, self._warm.live)
         if self._let_send():
             self._log.info("publisher stands by", encoder=self._claim.encoder, holder=holder)
 

@@ -14,6 +14,7 @@ from common.supervisor.app import WorkerContext
 from origin.hub import Hub
 from origin.ingest import PublishSession
 from origin.ownership import LeaseKeeper
+from origin.reading import Readings
 from origin.standby import Standbys
 
 
@@ -26,6 +27,7 @@ class OriginRole:
         hub: Hub,
         leases: LeaseKeeper,
         standbys: Standbys,
+        readings: Readings,
         clock: Clock,
     ) -> None:
         self.relay_address = ""  # "host:port" of this very worker, once the relay port is open
@@ -33,6 +35,7 @@ class OriginRole:
         self._hub = hub
         self._leases = leases
         self._standbys = standbys
+        self._readings = readings
         self._clock = clock
         self._limits = context.settings.rtmp.limits()
 
@@ -54,6 +57,7 @@ class OriginRole:
             leases=self._leases,
             standbys=self._standbys,
             hub=self._hub,
+            readings=self._readings,
             limits=self._limits,
         )
 

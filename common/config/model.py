@@ -120,6 +120,9 @@ class PublishSettings(Section):
     keeps it ready to take over when the first one is gone."""
     app_policies: dict[str, PublisherPolicy] = Field(default_factory=dict)
     """Policy by app (the first part of the stream key), where it differs."""
+    unwatched_read_ms: float = Field(default=250.0, ge=0, le=1000)
+    """A publisher that nobody watches is read in bites of so much time, which costs less than half
+    of reading each burst as it comes. The first viewer ends that at once. 0: never."""
     grace_s: Seconds = 15.0
     """How long a stream that lost its publisher keeps its clock, for one that comes back here."""
 

@@ -4,7 +4,7 @@ The same object serves an origin (fed by a publisher) and an edge (fed by a rela
 source: viewers stay while a new source is found, and go on at a keyframe.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,6 +59,8 @@ class LiveStream:
         """Where the stream comes from, for relays."""
         self.totals = StreamTotals()
         self.viewers: dict[Viewer, ViewerKind] = {}
+        self.on_first_viewer: Callable[[], None] = _do_nothing
+        """Called when somebody comes while nobody is here."""
         self._flusher = flusher
         self._outputs: dict[OutputSpec, Output] = {}
         self._former_headers: dict[tuple[Role, int], bytes] = {}
@@ -155,6 +157,8 @@ class LiveStream:
         goes on at ``since`` where that is still here.
         """
         self._leave(viewer)
+        if not self.viewers:
+            self.on_first_viewer()
         output = self._outputs.get(spec)
         if output is None:
             output = self._outputs[spec] = Output(self, spec, self._flusher)
@@ -207,3 +211,7 @@ class LiveStream:
             if packet.role in (Role.VIDEO_HEADER, Role.AUDIO_HEADER):
                 self.gop.empty()  # what it holds needs the old header
                 self.recent.headers_changed()
+
+
+def _do_nothing() -> None:
+    """Leave it at that: most streams have nobody who wants to know."""

@@ -32,6 +32,7 @@ from common.stream.viewer import Viewer, ViewerKind
 from edge.feed import RelayFeed
 from origin.hub import Hub
 from origin.ownership import LeaseKeeper
+from origin.reading import Readings
 from origin.role import OriginRole
 from origin.standby import Standbys
 from tests.bench.clip import Clip
@@ -132,7 +133,7 @@ class Publish:
         leases = LeaseKeeper(directory, settings.lease)
         standbys = Standbys(directory, leases, self._hub, _serves, settings.lease.renew_s)
         context = make_context(NodeRole.ORIGIN, settings, port=1935)
-        role = OriginRole(context, self._hub, leases, standbys, SystemClock())
+        role = OriginRole(context, self._hub, leases, standbys, Readings(0), SystemClock())
         services = replace(
             Services.of(settings, role, context.node, loop),
             loop=cast("asyncio.AbstractEventLoop", self._soon),

@@ -13,20 +13,33 @@ _PUBLISHERS = 40
 _MANY = 300
 _LIMIT_RATIO = 1.2
 _REPEATS = 3
+_SETTLE_S = 3.0
+"""It takes an origin two seconds to find that nobody watches."""
+
+_WATCHED = "headwater, as if watched"
+_AS_IF_WATCHED = "publish.unwatched_read_ms=0"
 
 
 async def _run(bench: Bench, result: Result) -> None:
     settings = bench.options.settings
-    load = Load(players=0, sample=0, streams=_PUBLISHERS, seconds=bench.seconds(5))
+    load = Load(
+        players=0, sample=0, streams=_PUBLISHERS, seconds=bench.seconds(5), settle_s=_SETTLE_S
+    )
     origin = Headwater("headwater", *settings, judged=NodeRole.ORIGIN, edges=0)
+    watched = Headwater(_WATCHED, *settings, _AS_IF_WATCHED, judged=NodeRole.ORIGIN, edges=0)
     contenders = [
-        Contender(name=each.name, server=each, load=load) for each in (origin, *bench.peers)
+        Contender(name=each.name, server=each, load=load)
+        for each in (origin, watched, *bench.peers)
     ]
     trials = await bench.compare(result, contenders, _REPEATS)
     headings = (f"{_PUBLISHERS} publishers, no players", "CPU %", "user %", "RSS MiB")
     table = Table(headings=headings, rows=rows(trials, (cpu, user_cpu, rss_mib)))
     result.tables.append(table)
     against = ratio(trials["headwater"], trials.get("nginx", []), cpu)
+    if "nginx" in trials:
+        result.notes.append(
+            f"CPU of {_WATCHED} / nginx: {shown(ratio(trials[_WATCHED], trials['nginx'], cpu))}"
+        )
     result.goals.append(
         Goal(text=f"CPU of {_PUBLISHERS} publishers / nginx", value=against, limit=_LIMIT_RATIO)
     )
