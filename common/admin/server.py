@@ -2,7 +2,8 @@
 
 Its answers come from that loop, so /livez answers only while the loop turns. It is not meant for
 the open internet, yet holds when it gets there: GET and HEAD only, one request per connection,
-few connections, each cut off after a few seconds whether it sends slowly, reads slowly or idles.
+few connections, each cut off after a few seconds whether it sends slowly, reads slowly or idles,
+and sooner when others come.
 """
 
 import asyncio
@@ -106,8 +107,11 @@ class AdminServer:
 
     def _accept(self) -> asyncio.BaseProtocol:
         assert self._http is not None
-        if len(self._http.connections) >= MAX_CONNECTIONS:
-            return _Refusal()
+        # The oldest come first. An honest request is over in a moment, so these dawdle; who comes
+        # now may be the kubelet, and would have the node restarted for no answer.
+        connections = self._http.connections
+        for each in connections[: max(len(connections) + 1 - MAX_CONNECTIONS, 0)]:
+            _cut_off(each)
         connection = self._http()
         asyncio.get_running_loop().call_later(CONNECTION_S, _cut_off, connection)
         return connection
@@ -159,13 +163,6 @@ def _cut_off(connection: web.RequestHandler) -> None:
     # Abort, not close: a peer that does not read would keep a closing socket for ever.
     if connection.transport is not None:
         connection.transport.abort()
-
-
-class _Refusal(asyncio.Protocol):
-    """Closes a connection that is one too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast("asyncio.Transport", transport).abort()
 
 
 def _text(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -190,15 +190,23 @@ async def test_a_connection_that_dawdles_is_cut_off(
     assert await send(running.port, b"GET /livez HTTP/1.1\r\n") == b""
 
 
-async def test_connections_beyond_the_limit_are_closed(
+async def test_those_who_dawdle_keep_nobody_out(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 1)
-    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-    assert await send(running.port, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n") == b""
-    writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
-    writer.close()
+    monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 3)
+    idle = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(3)]
+    for _, writer in idle:
+        writer.write(b"GET /livez")
+    # The third's bytes come last: then all three are known.
+    answer = await send(running.port, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await asyncio.wait_for(idle[0][0].readexactly(1), 5)
+    for reader, writer in idle[1:]:
+        writer.write(b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+    for _, writer in idle:
+        writer.close()
 
 
 async def test_stopping_ends_open_connections_and_frees_the_port() -> None:
