@@ -132,6 +132,18 @@ def test_policies_let_edges_pull_from_origins_and_both_ask_redis_and_dns() -> No
     assert "egress" not in valkey
 
 
+def test_policies_let_edges_of_a_zone_relay_from_each_other_only_where_they_share_pulls() -> None:
+    sets = {"edge.zoneRelay": True, "edge.ports.relay": 20_000, "origin.ports.relay": 19_350}
+    policy = render(sets=sets).one("NetworkPolicy", "-edge")["spec"]
+    from_edges, to_edges = policy["ingress"][2], policy["egress"][3]
+    assert [_component(peer) for peer in from_edges["from"]] == ["edge"]
+    assert [_component(peer) for peer in to_edges["to"]] == ["edge"]
+    ports = [{"port": 20_000, "endPort": 20_007, "protocol": "TCP"}]
+    assert from_edges["ports"] == to_edges["ports"] == ports
+    off = render().one("NetworkPolicy", "-edge")["spec"]
+    assert (len(off["ingress"]), len(off["egress"])) == (2, 3)
+
+
 @pytest.mark.parametrize(
     ("sets", "ports"),
     [

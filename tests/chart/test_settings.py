@@ -58,7 +58,7 @@ def test_headwater_accepts_them_and_they_fit_the_pod(values: Path, tmp_path: Pat
         for file in ("password_file", "tls_ca_file", "tls_cert_file", "tls_key_file"):
             if path := settings["redis"][file]:
                 assert path.rpartition("/")[0] in mounts
-        if role == "origin":
+        if role == "origin" or settings["edge"]["zone_relay"]:
             relays = [port for name, port in ports.items() if name.startswith("relay-")]
             base = settings["relay"]["port_base"]
             assert relays == [base + slot for slot in range(settings["node"]["workers"])]

@@ -15,7 +15,9 @@ SCHEMA_REFUSES = [
     ({"origin.replicas": "two"}, "origin.replicas"),
     ({"origin.workers": 0}, "origin.workers"),
     ({"edge.ports.rtmp": 80}, "edge.ports.rtmp"),
-    ({"edge.ports.relay": 19350}, "edge.ports"),
+    ({"edge.ports.http": 8000}, "edge.ports"),
+    ({"edge.zoneRelay": "yes"}, "edge.zoneRelay"),
+    ({"origin.zoneRelay": True}, "origin"),
     ({"edge.service.type": "ExternalName"}, "edge.service.type"),
     ({"edge.service.externalTrafficPolicy": "local"}, "edge.service.externalTrafficPolicy"),
     ({"edge.service.trafficDistribution": "Closest"}, "trafficDistribution"),
@@ -108,7 +110,13 @@ TEMPLATES_REFUSE = [
     ({"edge.proxyProtocol.enabled": True}, "whose PROXY protocol headers shall be believed"),
     ({"edge.ports.admin": 1935}, "must differ"),
     ({"origin.ports.admin": 19353}, "is one of the relay ports, 19350 to 19357"),
-    ({"origin.ports.relay": 65530}, "too high for 2 workers"),
+    ({"origin.ports.relay": 65530}, "origin.ports.relay is too high for 2 workers"),
+    ({"edge.zoneRelay": True, "edge.ports.relay": 65530}, "edge.ports.relay is too high"),
+    (
+        {"edge.zoneRelay": True, "edge.ports.admin": 19353},
+        "edge.ports.admin is one of the relay ports, 19350 to 19357",
+    ),
+    ({"edge.config.edge": {"zone_relay": True}}, "takes it from edge.zoneRelay"),
     ({"config.supervisor": {"drain_s": 5}}, "takes it from origin.drain.seconds"),
     ({"edge.config.rtmp": {"listen": ":1"}}, "edge.config.rtmp.listen: this chart takes it from"),
     (
@@ -193,7 +201,7 @@ def _strays(value: object, schema: dict, whole: dict, path: str) -> Iterator[str
             continue
         known = part["properties"]
         optional = {"initialDelaySeconds", "terminationGracePeriodSeconds", "successThreshold"}
-        optional |= {"claims", "rollingUpdate", "scaleUp", "limits", "requests", "relay"}
+        optional |= {"claims", "rollingUpdate", "scaleUp", "limits", "requests", "zoneRelay"}
         yield from (f"{path}.{name}" for name in known.keys() - value.keys() - optional)
         for name, inner in value.items():
             yield from _strays(inner, known[name], whole, f"{path}.{name}")

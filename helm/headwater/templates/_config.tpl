@@ -27,10 +27,14 @@ rtmp:
 {{- end }}
 admin:
   listen: {{ include "headwater.listen" (dict "host" $values.listenHost "port" $role.ports.admin) | quote }}
-{{- if eq .component "origin" }}
+{{- if include "headwater.servesRelays" (dict "component" .component "role" $role) }}
 relay:
   listen_host: {{ $values.listenHost | quote }}
   port_base: {{ $role.ports.relay }}
+{{- end }}
+{{- if $role.zoneRelay }}
+edge:
+  zone_relay: true
 {{- end }}
 supervisor:
   drain_s: {{ $role.drain.seconds }}

@@ -94,6 +94,11 @@ imagePullSecrets:
 {{- ternary .autoscaling.minReplicas .replicas .autoscaling.enabled }}
 {{- end }}
 
+{{/* Whether pods of a role serve relays: component, role; "" when they do not. */}}
+{{- define "headwater.servesRelays" -}}
+{{- if or (eq .component "origin") .role.zoneRelay }}true{{ end }}
+{{- end }}
+
 {{/* The highest port that relays may be served on: see origin.ports.relay. */}}
 {{- define "headwater.lastRelayPort" -}}
 {{- sub (add .ports.relay (mul 4 .workers)) 1 }}

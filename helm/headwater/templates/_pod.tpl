@@ -67,7 +67,7 @@ spec:
     - name: admin
       containerPort: {{ $role.ports.admin }}
       protocol: TCP
-    {{- if eq .component "origin" }}
+    {{- if include "headwater.servesRelays" (dict "component" .component "role" $role) }}
     {{- range $slot := until (int $role.workers) }}
     - name: relay-{{ $slot }}
       containerPort: {{ add $role.ports.relay $slot }}

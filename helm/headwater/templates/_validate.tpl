@@ -61,8 +61,8 @@
 {{- if $role.autoscaling.enabled }}
 {{- include "headwater.validateScaling" . }}
 {{- end }}
-{{- if and (eq .component "origin") (gt (int (include "headwater.lastRelayPort" $role)) 65535) }}
-{{- fail (printf "origin.ports.relay is too high for %d workers: relays need 4 ports for each" (int $role.workers)) }}
+{{- if and (include "headwater.servesRelays" .) (gt (int (include "headwater.lastRelayPort" $role)) 65535) }}
+{{- fail (printf "%s.ports.relay is too high for %d workers: relays need 4 ports for each" .component (int $role.workers)) }}
 {{- end }}
 {{- if and $role.proxyProtocol.enabled (not $role.proxyProtocol.trustedCidrs) }}
 {{- fail (printf "%s.proxyProtocol.trustedCidrs is empty: whose PROXY protocol headers shall be believed?" .component) }}
@@ -140,12 +140,13 @@
 {{- if eq (int $ports.rtmp) (int $ports.admin) }}
 {{- fail (printf "%s.ports.rtmp and %s.ports.admin must differ" .component .component) }}
 {{- end }}
-{{- if eq .component "origin" }}
+{{- if include "headwater.servesRelays" . }}
+{{- $component := .component }}
 {{- $last := include "headwater.lastRelayPort" .role | int }}
 {{- range $name := list "rtmp" "admin" }}
 {{- $port := int (index $ports $name) }}
 {{- if and (ge $port (int $ports.relay)) (le $port $last) }}
-{{- fail (printf "origin.ports.%s is one of the relay ports, %d to %d" $name (int $ports.relay) $last) }}
+{{- fail (printf "%s.ports.%s is one of the relay ports, %d to %d" $component $name (int $ports.relay) $last) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -164,7 +165,8 @@
   "rtmp.proxy_required" (printf "%s.proxyProtocol.required" .component)
   "admin.listen" (printf "listenHost and %s.ports.admin" .component)
   "relay.listen_host" "listenHost"
-  "relay.port_base" "origin.ports.relay"
+  "relay.port_base" (printf "%s.ports.relay" .component)
+  "edge.zone_relay" "edge.zoneRelay"
   "supervisor.drain_s" (printf "%s.drain.seconds" .component)
   "drain.reconnect_url" (printf "%s.drain.reconnectUrl" .component)
   "log.level" "log.level"
