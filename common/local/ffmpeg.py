@@ -16,6 +16,10 @@ STOP_S: Final = 3.0
 
 _KEPT_LINES: Final = 10
 
+_NOWHERE: Final = "[null @"
+"""How the muxer of `decode` begins what it says: on a busy machine it finds that times, rounded to
+its own clock, do not grow. That is not about the stream."""
+
 
 class FfmpegError(HeadwaterError):
     """There is no ffmpeg, or it did not do what was asked; the message says what to do."""
@@ -145,5 +149,7 @@ class FfmpegProcess:
 
     async def _read_errors(self, stderr: asyncio.StreamReader) -> None:
         async for line in stderr:
-            self.errors += 1
-            self.last_words.append(line.decode(errors="replace").strip())
+            words = line.decode(errors="replace").strip()
+            if not words.startswith(_NOWHERE):
+                self.errors += 1
+                self.last_words.append(words)

@@ -37,7 +37,10 @@ def test_without_any_the_error_says_what_to_install(
 
 
 async def test_a_process_tells_how_it_gets_on(tmp_path: Path) -> None:
-    script = "echo frame=7; echo fps=30; echo frame=42; echo first >&2; echo second >&2; exit 5"
+    script = (
+        "echo frame=7; echo fps=30; echo frame=42; echo first >&2; "
+        "echo '[null @ 0x5] invalid, non monotonically increasing dts' >&2; echo second >&2; exit 5"
+    )
     process = FfmpegProcess(make_program(tmp_path, script), ["-i", "x"])
     await process.start()
     assert await process.ended() == 5
