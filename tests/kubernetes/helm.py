@@ -17,9 +17,7 @@ class Helm:
     """The release of the test."""
 
     def __init__(self, kubeconfig: str, folder: Path) -> None:
-        homes = {"HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"}
-        self._environment = {home: str(folder / home.lower()) for home in homes}
-        self._environment["KUBECONFIG"] = kubeconfig
+        self._environment = {"HOME": str(folder), "KUBECONFIG": kubeconfig}
 
     async def install(self) -> None:
         """Install, and wait until all is ready."""

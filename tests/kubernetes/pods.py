@@ -78,6 +78,16 @@ class Pods:
         ]
         return sorted(there, key=lambda pod: pod.name)
 
+    def ready(self, role: str, moment: float) -> list[Pod]:
+        """Return the pods of a role that took clients at a moment, and were to stay."""
+        return [
+            pod
+            for pod in self.by_id.values()
+            if pod.role == role
+            and (pod.ready_at is not None and pod.ready_at <= moment)
+            and (pod.leaving_at is None or pod.leaving_at > moment)
+        ]
+
     def at(self, address: str) -> Pod:
         """Return the latest pod with an address."""
         return [pod for pod in self.by_id.values() if pod.address == address][-1]

@@ -157,12 +157,12 @@ async def roll(api: Api, pods: Pods, what: str, change: Callable[[], Awaitable[N
         began = monotonic()
         await change()
         await until(lambda: all(pod.gone_at is not None for pod in former), 120)
-        rollout = RollOut(what, monotonic() - began, former, scene)
+        rollout = RollOut(what, monotonic() - began, former, pods, scene)
         for role in ROLES:
             await pods.until_only(role, 2)
         for line in rollout.lines():
             say(line)
-        await rollout.check(pods)
+        await rollout.check()
         async with picture_played((await find_services(api)).play):
             pass  # what ffmpeg publishes was carried over, too
 
