@@ -1,9 +1,12 @@
 """When blocks are written: at once while it costs nothing, in spaced and sliced rounds later."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common.config.model import FanoutSettings
 from common.media.packet import Role
@@ -153,6 +156,38 @@ def test_an_output_that_was_flushed_in_time_is_not_flushed_again_at_the_end_of_i
     assert len(watcher.sink.writes) == 3
     fanout.flush()  # the alarm for F1 comes
     assert len(watcher.sink.writes) == 3
+
+
+def advance(fanout: Fanout, until: float) -> None:
+    """Lets the time pass, and happen what is due in it."""
+    loop = fanout.loop
+    while loop.turn() or (loop.next_timer is not None and loop.next_timer <= until):
+        if loop.next_timer is not None and loop.next_timer <= until:
+            loop.now = max(loop.now, loop.next_timer)
+    loop.now = until
+
+
+@given(st.lists(st.floats(0.000_1, 0.2), min_size=1, max_size=60), st.sampled_from([20, 50, 110]))
+def test_whenever_messages_come_each_is_written_once_and_in_time(
+    pauses: list[float], interval_ms: int
+) -> None:
+    fanout, (watcher,) = begin(1, min_interval_ms=interval_ms, max_interval_ms=interval_ms)
+    written: list[float] = []
+    watcher.sink.on_write = lambda: written.append(fanout.loop.now)
+    came = {}
+    for number, pause in enumerate(pauses):
+        advance(fanout, fanout.loop.now + pause)
+        came[b"%d" % number] = fanout.loop.now
+        fanout.push(Role.FRAME, b"%d" % number)
+        advance(fanout, fanout.loop.now)
+    advance(fanout, fanout.loop.now + 1)
+    assert watcher.payloads()[1:] == list(came)
+    interval = interval_ms / 1000
+    for at in came.values():
+        next_write = min(each for each in written if each >= at)
+        assert next_write - at <= interval + MAX_GATHER_S + 1e-6
+    for one, other in pairwise(written):
+        assert other - one >= 0.9 * interval - 1e-6
 
 
 def test_the_end_of_a_stream_writes_what_is_held() -> None:
