@@ -188,16 +188,23 @@ class Streams:
         without them, so its source would not know them again.
         """
         hops = order.hello.hops if order.hello else ()
+        key = order.name.key
+        # Of a stream that runs changes are announced; and another edge's viewers may be waiting.
+        route = self._locator.announced(key) if self._is_running(key) else None
         try:
-            route = await self._locator.find(order.name.key)
+            route = route or await self._locator.find(key)
         except DirectoryUnavailable:
             return  # nothing is known, so nothing is pulled either
         if route is not None and route.claim.node in hops:
             way = " -> ".join((*hops, self._context.node, route.claim.node))
             _log.limited("relay_loop").error(
-                "relay refused: it would go round in a loop", stream=order.name.key, hops=way
+                "relay refused: it would go round in a loop", stream=key, hops=way
             )
             raise RelayError("relay_loop", way)
+
+    def _is_running(self, key: StreamKey) -> bool:
+        entry = self._entries.get(key)
+        return entry is not None and entry.pull.running
 
     def _hops(self, order: PlayOrder) -> tuple[NodeId, ...]:
         """Return the nodes that the stream goes through from this one on, this one last."""

@@ -96,6 +96,7 @@ class TargetFinder:
         self.to_origin = False
         self.misses = 0
         self._parents_tried = 0
+        self._origin_is_well = False  # as far as we know: it was not the origin that failed
         self._unserved: tuple[int, float] = (0, 0.0)
         self._key = key
         self._slot = slot
@@ -120,10 +121,9 @@ class TargetFinder:
         return before != (self.direct, self.to_origin)
 
     def only_asked_by(self, kinds: Collection[ViewerKind]) -> None:
-        """Take note of who is still here."""
-        self.direct = self.to_origin = False
-        for kind in kinds:
-            self.asked_by(kind)
+        """Take note of who is still here; there may be ten thousand."""
+        self.to_origin = ViewerKind.RELAY in kinds
+        self.direct = self.to_origin or ViewerKind.SIBLING in kinds
 
     def members_changed(self) -> None:
         """Forget which siblings asked: they ask again. Other nodes do not."""
@@ -146,11 +146,7 @@ class TargetFinder:
             owner = self.owner()
             if owner is not None:
                 return Target(slot=owner)
-            try:
-                route = await self._locator.find(self._key)
-            except DirectoryUnavailable:
-                route = None
-            if route is not None:
+            if (route := await self._route()) is not None:
                 return self._choose(route)
             left = deadline - self._loop.time()
             if left <= 0:
@@ -164,6 +160,14 @@ class TargetFinder:
                 await self._changed.wait()
         except TimeoutError:
             return
+
+    async def _route(self) -> Route | None:
+        known = self._locator.announced(self._key) if self._origin_is_well else None
+        self._origin_is_well = False
+        try:
+            return known or await self._locator.find(self._key)
+        except DirectoryUnavailable:
+            return None
 
     def _choose(self, route: Route) -> Target:
         if self._may_have_parent(route) and (parent := self._zone.parent(route)) is not None:
@@ -210,6 +214,7 @@ class TargetFinder:
         Where it is the stream that is at fault, the stream comes from its origin for as long: as
         long as the publisher is the same.
         """
+        self._origin_is_well = True
         if reason not in _UNSERVED:
             self._parents_tried += 1
             self._zone.avoid(parent)

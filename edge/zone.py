@@ -1,7 +1,7 @@
 """The edges of this worker's zone: which of them pulls a stream from another zone for all.
 
-Theory of operation. Each worker reads the listing of nodes every few seconds, so all of them know
-the same edges, and rendezvous hashing gives them the same *parent* for a stream without a word.
+Theory of operation. Each worker reads the listing of nodes now and then, so all of them know the
+same edges, and rendezvous hashing gives them the same *parent* for a stream without a word.
 Views may differ for a moment: then a stream crosses twice. It never goes round, since a pull that
 another node has asked for goes to the origin itself (`edge.target`).
 
@@ -46,9 +46,10 @@ class Zone:
         self._directory = directory
         self._node = context.node
         self._here = settings.node.zone if settings.edge.zone_relay else ""
-        self._period_s = settings.lease.renew_s  # as often as records are written
-        # At least until the record of one that has died is gone.
-        self.cool_down_s = max(settings.edge.recheck_s, settings.lease.ttl_s)
+        # A listing is a scan of the table; what is urgent is learned without it.
+        self._period_s = settings.lease.ttl_s
+        # At least until the record of one that has died is gone, and that is known here.
+        self.cool_down_s = max(settings.edge.recheck_s, 2 * settings.lease.ttl_s)
         self._now = now
         self._zones: dict[NodeId, str] = {}  # of all nodes
         self._parents: dict[NodeId, tuple[str, ...]] = {}  # relay addresses of serving edges here

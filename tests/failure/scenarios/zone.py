@@ -18,8 +18,8 @@ from tests.failure.scenario import Act, Scenario
 
 _CANDIDATES: Final = ("edge-3", "edge-4")
 
-AGREED_S: Final = 20.0
-"""The listing has been read, and each pull has been checked, long before."""
+AGREED_S: Final = 30.0
+"""The listing has been read again (`lease.ttl_s`), and each pull checked, long before."""
 
 _SILENCE_MS: Final = 3000.0  # relay.silence_s
 

@@ -123,10 +123,12 @@ async def test_edge_relays_from_its_parent_as_a_node_and_says_which_it_is(zone: 
 async def test_parent_that_dies_is_followed_by_the_next_and_nothing_is_missing(
     zone: Setting,
 ) -> None:
+    lookups = zone.edge.directory.calls["lookup"]
     await zone.first.kill()
     zone.send(5, 3)
     await zone.until_shown(7)
     assert zone.relays == (0, 0, 1)
+    assert zone.edge.directory.calls["lookup"] == lookups, "the origin's place is known"
     assert not zone.edge.directory.calls["suspect"]
 
 

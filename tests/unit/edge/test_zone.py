@@ -112,7 +112,7 @@ async def test_edge_that_is_avoided_is_chosen_again_after_a_while(world: World) 
     zone.avoid(NodeId("edge-2"))
     await zone.refresh()
     assert parents(zone) == {None, "edge-3"}
-    world.clock.advance(quick_settings().edge.recheck_s)
+    world.clock.advance(zone.cool_down_s)
     assert parents(zone) == {None, "edge-2", "edge-3"}
 
 
