@@ -303,3 +303,29 @@ async def test_workers_of_all_generations_are_counted(cluster: Cluster) -> None:
     await until(all_viewers)
     sockets = sorted(path.name for path in edge.folder.glob("*.sock"))
     assert sockets == ["worker-0.0.sock", "worker-1.0.sock"]
+
+
+async def test_other_edges_are_told_of_the_workers_that_serve_now(cluster: Cluster) -> None:
+    async def told() -> tuple[str, ...]:
+        return next((node.relays for node in await cluster.table.nodes()), ())
+
+    async def some_are_told() -> bool:
+        return len(await told()) == 1
+
+    cluster.configure(NodeRole.EDGE, "node: {zone: b}\nedge: {zone_relay: true}\n")
+    edge = await cluster.start(NodeRole.EDGE)
+    await until(some_are_told)
+    former = await told()
+
+    async def others_are_told() -> bool:
+        return await some_are_told() and await told() != former
+
+    await reload(edge)
+    await until(others_are_told)
+    cluster.configure(NodeRole.EDGE, "node: {zone: b}\n")
+    await reload(edge)
+
+    async def none_are_told() -> bool:
+        return await told() == ()
+
+    await until(none_are_told)
