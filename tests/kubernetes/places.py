@@ -3,15 +3,18 @@
 Whatever runs in them ends with their first process, however that ends.
 """
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Final
 
 from tests.kubernetes.tools import Failed
 
+_GONE_S: Final = 20
 _GROUPS: Final = Path("/sys/fs/cgroup")
 # The kubelet writes these, which are the whole machine's: here it writes into files.
 _SETTINGS: Final = (
@@ -63,7 +66,19 @@ def control_group(name: str) -> Iterator[None]:
     finally:
         for hierarchy in hierarchies:
             for folder, _, _ in os.walk(hierarchy / name, topdown=False):
-                os.rmdir(folder)
+                _remove_group(folder)
+
+
+def _remove_group(folder: str) -> None:
+    """Remove a control group as soon as it is empty: who was killed takes a moment to be gone."""
+    deadline = monotonic() + _GONE_S
+    while True:
+        try:
+            return os.rmdir(folder)
+        except OSError as error:
+            if error.errno != errno.EBUSY or monotonic() > deadline:
+                raise
+            sleep(0.1)
 
 
 def _hierarchies() -> list[Path]:

@@ -43,7 +43,7 @@ def programs() -> Path:
 
 def _build(folder: Path) -> None:
     """Build into a folder beside ``folder``, which then gets its name: all or nothing."""
-    unfinished = folder.with_suffix(".unfinished")
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     work = CACHE / "go"
     environment = {

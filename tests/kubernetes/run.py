@@ -46,6 +46,8 @@ def main() -> int:
     except (CannotRun, CannotStart, Failed, BuildError) as problem:
         say(str(problem))
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 def _outside() -> int:
