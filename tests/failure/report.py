@@ -70,11 +70,16 @@ class Results:
     """Scenarios that were run again later, each with the commit of that run."""
 
     def with_part(self, part: "Results") -> "Results":
-        """Return these results with the rows of ``part`` in place of the same scenarios' own."""
+        """Return these results with the rows of ``part`` in place of the same scenarios' own.
+
+        Those of new scenarios come last.
+        """
         newer = {row.scenario: row for row in part.rows}
+        known = {row.scenario for row in self.rows}
+        new = [row for row in part.rows if row.scenario not in known]
         return replace(
             self,
-            rows=[newer.get(row.scenario, row) for row in self.rows],
+            rows=[newer.get(row.scenario, row) for row in self.rows] + new,
             again={**self.again, **dict.fromkeys(newer, part.facts["commit"])},
         )
 

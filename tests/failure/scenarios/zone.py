@@ -14,7 +14,7 @@ from edge.siblings import owner_of
 from tests.failure.cluster import until_true
 from tests.failure.lab import Fault, Lab
 from tests.failure.row import Limits
-from tests.failure.scenario import Act, Scenario
+from tests.failure.scenario import LEAD_S, Act, Scenario
 
 _CANDIDATES: Final = ("edge-3", "edge-4")
 
@@ -60,6 +60,8 @@ async def _agreed(lab: Lab) -> tuple[str, frozenset[str]]:
         for name in _CANDIDATES
     }
     parent = max(_CANDIDATES, key=lambda name: len(pulled[name]))
+    await lab.viewers.ask("mark")  # until here pulls have moved
+    await asyncio.sleep(LEAD_S)
     return parent, pulled[parent]
 
 

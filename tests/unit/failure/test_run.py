@@ -93,6 +93,9 @@ def test_a_scenario_that_is_run_again_takes_the_place_of_its_former_row() -> Non
     assert not any(row.late for row in both.rows)
     assert f"Run again later, alone: {HOLDS.scenario} (at abc123)." in as_markdown(both)
     assert both.skipped == former.skipped
+    new = replace(HOLDS, scenario="new")
+    more = both.with_part(replace(part, rows=[new]))
+    assert [row.scenario for row in more.rows] == [HOLDS.scenario, "other", "new"]
 
 
 def test_scenarios_of_the_short_run_need_no_lab_of_their_own() -> None:
