@@ -31,9 +31,21 @@ class Api:
         """Return the objects of a list."""
         return list((await self.get(path, **query))["items"])
 
+    async def text(self, path: str) -> str:
+        """Return what is no object, such as a log."""
+        async with self._session.get(f"{URL}{path}") as answer:
+            answer.raise_for_status()
+            return await answer.text()
+
     async def post(self, path: str, body: Object) -> int:
         """Send an object; return the status."""
         async with self._session.post(f"{URL}{path}", json=body) as answer:
+            return answer.status
+
+    async def patch(self, path: str, change: Object) -> int:
+        """Change parts of an object; return the status."""
+        kind = {"Content-Type": "application/merge-patch+json"}
+        async with self._session.patch(f"{URL}{path}", json=change, headers=kind) as answer:
             return answer.status
 
     async def delete(self, path: str) -> int:

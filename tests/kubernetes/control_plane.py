@@ -1,4 +1,4 @@
-"""The control plane: etcd, API server, controllers, scheduler; on loopback, for one user."""
+"""The control plane: etcd, API server, controllers, scheduler; for one user."""
 
 import secrets
 import ssl
@@ -12,11 +12,10 @@ from typing import Final
 import yaml
 
 from tests.kubernetes.daemons import Daemons
+from tests.kubernetes.network import NODE_ADDRESS, SERVICES
 from tests.kubernetes.tools import run
 
-NODE_ADDRESS: Final = "10.200.0.1"
-_SERVICES: Final = "10.96.0.0/16,fd00:10:96::/112"
-URL: Final = "https://127.0.0.1:6443"
+URL: Final = f"https://{NODE_ADDRESS}:6443"
 _ETCD: Final = "http://127.0.0.1:2379"
 
 
@@ -76,7 +75,7 @@ def _api_server(programs: Path, folder: Path) -> list[str]:
     return [
         str(programs / "kube-apiserver"),
         *(f"--etcd-servers={_ETCD}", f"--cert-dir={folder / 'pki'}"),
-        *(f"--service-cluster-ip-range={_SERVICES}", f"--advertise-address={NODE_ADDRESS}"),
+        *(f"--service-cluster-ip-range={SERVICES}", f"--advertise-address={NODE_ADDRESS}"),
         *(f"--token-auth-file={folder / 'tokens.csv'}", "--authorization-mode=RBAC"),
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={folder / 'accounts.pub'}",

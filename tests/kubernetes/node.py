@@ -7,15 +7,15 @@ from typing import Final
 
 import yaml
 
-from tests.kubernetes.control_plane import NODE_ADDRESS, Access
+from tests.kubernetes.control_plane import Access
 from tests.kubernetes.daemons import Daemons
 from tests.kubernetes.images import PAUSE_IMAGE
+from tests.kubernetes.network import NODE_ADDRESS, PODS
 from tests.kubernetes.say import told_time
 from tests.kubernetes.tools import NETWORK_PLUGINS, run
 
 NAME: Final = "machine-1"
 ZONE: Final = "zone-a"
-PODS: Final = "10.244.0.0/24"
 _DOMAIN: Final = "cluster.local"
 
 
@@ -31,16 +31,6 @@ def start(
     _coredns(daemons, programs, folder, access)
     _kube_proxy(daemons, programs, folder, access)
     _kubelet(daemons, programs, folder, access, socket, group)
-
-
-def furnish_network() -> None:
-    """Give the machine an address, a way to Services, and the right to forward."""
-    run("ip", "link", "add", "node0", "type", "veth", "peer", "name", "node1")
-    run("ip", "link", "set", "node0", "up")
-    run("ip", "link", "set", "node1", "up")
-    run("ip", "address", "add", f"{NODE_ADDRESS}/24", "dev", "node0")
-    run("ip", "route", "add", "default", "dev", "node0")
-    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
 
 def _containerd(daemons: Daemons, folder: Path, socket: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 
 from tests.image.engine import CannotStart
 from tests.image.tools import BuildError
-from tests.kubernetes import control_plane, images, node
+from tests.kubernetes import control_plane, images, network, node
 from tests.kubernetes.daemons import daemons
 from tests.kubernetes.places import control_group, furnish, run_apart
 from tests.kubernetes.programs import programs
@@ -87,7 +87,7 @@ def _build_images(folder: Path) -> int:
 
 def _run_cluster(folder: Path) -> int:
     built = programs()
-    node.furnish_network()
+    network.furnish()
     with daemons(folder / "logs") as running:
         with told_time("Kubernetes runs"):
             access = control_plane.start(running, built, folder)
@@ -96,8 +96,9 @@ def _run_cluster(folder: Path) -> int:
             )
         os.environ["KUBECONFIG"] = str(access.kubeconfig)
         os.environ["HEADWATER_CLUSTER_TOKEN"] = access.token
-        tests = [sys.executable, "-m", "pytest", *TESTS, "-p", "no:cacheprovider", "-x", "-s"]
-        code = subprocess.run([*tests, *sys.argv[1:]], check=False).returncode
+        pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-x", "-s"]
+        command = [*network.OUTSIDE, *pytest, *TESTS, *sys.argv[1:]]
+        code = subprocess.run(command, check=False).returncode
     if kept := os.environ.get("KEEP_LOGS"):
         shutil.copytree(folder / "logs", kept, dirs_exist_ok=True)
     return code

@@ -3,6 +3,7 @@
 Run by tests/kubernetes/run.py beside a cluster of its own.
 """
 
+import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.image.build import IMAGE
 from tests.kubernetes.api import Api, connected
 from tests.kubernetes.helm import NAMESPACE, RELEASE, Helm
 from tests.kubernetes.images import NEXT_IMAGE
+from tests.kubernetes.load_balancer import address_of, balancing
+from tests.kubernetes.network import CLIENT_ADDRESS
 from tests.kubernetes.node import NAME, ZONE
 from tests.kubernetes.pods import PATH, Pods, watched
 from tests.kubernetes.rollout import ROLES, RollOut
@@ -56,7 +59,8 @@ async def test_install_brings_all_pods_to_ready_under_the_restricted_policy(
     await api.make_namespace(NAMESPACE)
     await until(lambda: is_node_ready(api), 120)
     with told_time("helm install"):
-        await helm.install()
+        async with balancing(api, _SERVICES):
+            await helm.install()
     async with watched(api) as pods:
         for role, count in (("origin", 2), ("edge", 2), ("valkey", 1)):
             there = await pods.until_only(role, count)
@@ -90,6 +94,15 @@ async def test_a_picture_published_to_the_service_plays_from_every_edge(
             async with picture_played(address) as player:
                 await until(lambda player=player: player.frames > 60)
                 assert player.errors == 0, player.explain()
+    logs = [await api.text(f"{PATH}/{pod.name}/log") for pod in pods.of("origin")]
+    assert any(CLIENT_ADDRESS in log for log in logs)  # which the way through the Service keeps
+
+
+async def test_nodes_log_json_without_errors(api: Api, pods: Pods) -> None:
+    for role in ROLES:
+        for pod in pods.of(role):
+            for line in (await api.text(f"{PATH}/{pod.name}/log")).splitlines():
+                assert json.loads(line)["level"] not in ("error", "critical"), line
 
 
 async def test_a_second_edge_may_not_be_evicted_while_the_first_one_leaves(
@@ -182,7 +195,5 @@ async def is_nothing_left(api: Api) -> bool:
 
 async def find_services(api: Api) -> Services:
     """Return the addresses of the Services for encoders and players."""
-    ingest, play = [
-        (await api.get(f"{_SERVICES}/{RELEASE}-headwater-{role}"))["spec"] for role in ROLES
-    ]
-    return Services(*(f"{each['clusterIP']}:{each['ports'][0]['port']}" for each in (ingest, play)))
+    ingest, play = [await api.get(f"{_SERVICES}/{RELEASE}-headwater-{role}") for role in ROLES]
+    return Services(address_of(ingest), address_of(play))

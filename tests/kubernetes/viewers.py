@@ -14,6 +14,7 @@ from common.local.client import open_client
 from common.local.player import RtmpPlayer
 from common.rtmp.client import Mode
 from common.rtmp.message import Message
+from tests.kubernetes.network import ON_THE_MACHINE
 from tests.kubernetes.pods import Pod, Pods
 from tests.support.wait import until
 
@@ -114,6 +115,7 @@ def address_behind(ends: Ends) -> str:
     here, port, there, to_port = ends
     listed = subprocess.run(
         [
+            *ON_THE_MACHINE,
             *("conntrack", "-L", "-p", "tcp", "--orig-src", here, "--orig-port-src", str(port)),
             *("--orig-dst", there, "--orig-port-dst", str(to_port)),
         ],
