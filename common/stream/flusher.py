@@ -49,10 +49,11 @@ _MEASURED_ROUNDS: Final = 16
 """After a round of many writes so many are measured: those of small and large streams alternate.
 Rounds of fewer need no spacing."""
 
-_GATHER_SHARE: Final = 0.5
-_GATHER_INTERVAL_SHARE: Final = 0.05
-_GATHER_MAX_S: Final = 0.002
-"""A round waits for so much of its own cost, or of the interval, for what comes with its beginning.
+_GATHER_S: Final = 0.001
+_DEAR_ROUND_S: Final = 0.002
+_LONG_INTERVAL_S: Final = 0.02
+"""A round that is dear, or one of outputs that are held for long, waits so long for what comes with
+its beginning.
 
 Encoders send a picture and the sound before it one after the other. Both in one round cost half of
 what two rounds cost, and the last viewer of a round waits for all of it anyway. Likewise, many
@@ -208,14 +209,11 @@ class Flusher:
 
     def _schedule(self) -> None:
         self._busy = True
-        delay = max(
-            self._usual_cost * _GATHER_SHARE, self._pace.interval_s * _GATHER_INTERVAL_SHARE
-        )
-        if delay < _AT_ONCE_S:
+        if self._usual_cost >= _DEAR_ROUND_S or self._pace.interval_s >= _LONG_INTERVAL_S:
+            self._loop.call_later(_GATHER_S, self._begin_round)
+        else:
             # Not this very moment: messages that came in one read go out in one block.
             self._loop.call_soon(self._begin_round)
-        else:
-            self._loop.call_later(min(delay, _GATHER_MAX_S), self._begin_round)
 
     def _begin_round(self) -> None:
         now = self.now()

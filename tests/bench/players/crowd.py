@@ -158,6 +158,7 @@ class Crowd:
 
     def _poll(self, timeout: float) -> None:
         now = time.monotonic()
+        served = []
         for key, events in self._selector.select(timeout):
             player = key.data
             if player is None:
@@ -171,6 +172,10 @@ class Crowd:
             else:
                 player.on_writable()
                 self._selector.modify(player.socket, selectors.EVENT_READ, player)
+            served.append(player)
+        # Not before all have been read, or the last of them would seem late for what we do.
+        for player in served:
+            player.parse()
             if player.phase is Phase.OVER:
                 self._selector.unregister(player.socket)
         if self._stalled:

@@ -47,6 +47,7 @@ class Player:
         "_ack_at",
         "_opening",
         "_script",
+        "_unparsed",
         "_window_from",
         "born_at",
         "bytes",
@@ -93,6 +94,7 @@ class Player:
         self._opening = None if script is None else Opening(script)
         self._ack_at = ACK_WINDOW_BYTES
         self._window_from = 0
+        self._unparsed: list[tuple[bytes, float]] = []
         code = self.socket.connect_ex(target)
         if code not in (0, errno.EINPROGRESS):
             self._over(os.strerror(code))
@@ -127,6 +129,12 @@ class Player:
         """What has come since the window began."""
         return self.bytes - self._window_from
 
+    def parse(self) -> None:
+        """Look at what was read, as of when it was read."""
+        for data, now in self._unparsed:
+            self._feed(data, now)
+        self._unparsed.clear()
+
     def drop(self) -> bool:
         """Throw away what has come, without counting it as played; False at the end."""
         try:
@@ -145,7 +153,7 @@ class Player:
             self._feed(data, now)
         if self.phase is Phase.PLAYING:
             self.read_at = now
-            self.on_readable = self._parse if self.sample is not None else self._discard
+            self.on_readable = self._keep if self.sample is not None else self._discard
 
     def _feed(self, data: bytes, now: float) -> None:
         opening = self._opening
@@ -180,10 +188,11 @@ class Player:
         else:
             self._over("closed by the server")
 
-    def _parse(self, now: float) -> None:
+    def _keep(self, now: float) -> None:
+        """Read, and leave the rest to `parse`: other players of the round are waiting."""
         if data := self._receive():
             self._note(len(data), now)
-            self._feed(data, now)
+            self._unparsed.append((data, now))
 
     def _note(self, size: int, now: float) -> None:
         self.bytes += size
