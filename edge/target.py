@@ -5,8 +5,9 @@ other edge is the stream's parent in this zone (`edge.zone`), if the origin is i
 origin worker is the one in the route.
 
 Whoever is asked for a relay goes further up. A pull that a sibling asked for is *direct*: it never
-goes to a sibling. One that another node asked for is *to_origin* as well: it goes to no other
-edge either. So workers and edges whose views differ for a moment cannot feed each other.
+goes to a sibling. One that another node asked for is *to_origin*: it goes to no other edge, and,
+where edges share pulls, to no sibling either. So workers and edges whose views differ for a moment
+cannot feed each other.
 """
 
 import asyncio
@@ -117,17 +118,23 @@ class TargetFinder:
         """Take note of who wants the stream; return whether that changes where it may be from."""
         before = self.direct, self.to_origin
         self.to_origin |= kind is ViewerKind.RELAY
-        self.direct |= kind is not ViewerKind.PLAYER
+        self.direct |= kind is ViewerKind.SIBLING or self._asked_as_parent
         return before != (self.direct, self.to_origin)
 
     def only_asked_by(self, kinds: Collection[ViewerKind]) -> None:
         """Take note of who is still here; there may be ten thousand."""
         self.to_origin = ViewerKind.RELAY in kinds
-        self.direct = self.to_origin or ViewerKind.SIBLING in kinds
+        self.direct = ViewerKind.SIBLING in kinds or self._asked_as_parent
 
     def members_changed(self) -> None:
         """Forget which siblings asked: they ask again. Other nodes do not."""
-        self.direct = self.to_origin
+        self.direct = self._asked_as_parent
+
+    @property
+    def _asked_as_parent(self) -> bool:
+        # The other node has chosen the owner, by what it knew of this host: if that is another
+        # one by now, asking it could go round. A node outside of the zone has chosen nobody.
+        return self.to_origin and self._zone.shares
 
     # Where to go.
 

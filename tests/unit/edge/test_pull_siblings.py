@@ -102,6 +102,18 @@ async def test_worker_that_a_sibling_asks_pulls_itself_whoever_it_thinks_is_the_
     assert source.orders[0].hello.hops == (edge.context.node,)
 
 
+async def test_relay_to_a_node_elsewhere_shares_the_one_pull_of_this_host(edge: Edge) -> None:
+    sibling = await edge.source(OTHER)
+    sibling.send("s", 5)
+    edge.streams.members_changed(members_owned_by(OTHER))
+    source = await edge.source()
+    await edge.claim(source)
+    await edge.streams.acquire(order(kind=ViewerKind.RELAY, hops=("edge-9",)))
+    assert edge.pull().source is Source.SIBLING
+    assert sibling.orders[0].hello is not None
+    assert sibling.orders[0].hello.hops == ("edge-9", edge.context.node)
+
+
 async def test_worker_that_no_sibling_asks_any_more_pulls_no_longer_beside_the_owner(
     edge: Edge,
 ) -> None:

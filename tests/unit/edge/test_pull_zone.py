@@ -241,6 +241,21 @@ async def test_pull_that_another_node_asks_for_goes_to_the_origin_itself(
     assert len(parent.orders) == running
 
 
+async def test_pull_that_another_node_asks_for_goes_to_no_sibling_either(edge: Edge) -> None:
+    origin = await live_source(edge)
+    await edge.claim(origin)
+    await in_zone(edge)
+    slot = next(slot for slot in range(1, 100) if owner_of(STREAM, {0, slot}) == slot)
+    sibling = await edge.source(slot)
+    sibling.send("s", 5)
+    edge.streams.members_changed(frozenset({0, slot}))
+    await edge.streams.acquire(order(kind=ViewerKind.RELAY, hops=("edge-9",)))
+    edge.streams.members_changed(frozenset({0, slot, 100}))
+    await turns()
+    assert edge.pull().source is From.ORIGIN
+    assert not sibling.orders
+
+
 @pytest.mark.parametrize(
     "sections", [IN_ZONE | {"edge": {"zone_relay": True, "recheck_s": 0.1, "linger_s": 5}}]
 )
