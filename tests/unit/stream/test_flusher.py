@@ -1,59 +1,14 @@
 """When blocks are written: at once while it costs nothing, in spaced and sliced rounds later."""
 
 from collections.abc import Callable
-from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from common.config.model import FanoutSettings
 from common.media.packet import Role
 from common.stream.blocks import OutputSpec
 from tests.support.fanout import FakeViewer, Fanout
-
-GATHER_S = 0.001
-"""For so long a round that is dear waits for what comes with its beginning."""
-
-
-def begin(
-    viewers: int, *, cost_s: float = 0.0, **settings: float
-) -> tuple[Fanout, list[FakeViewer]]:
-    """Returns a stream with viewers whose writes take ``cost_s`` each."""
-    fanout = Fanout(FanoutSettings.model_validate(settings))
-    fanout.push(Role.KEYFRAME, b"K1")
-    fanout.flush()
-    watchers = [fanout.watch() for _ in range(viewers)]
-
-    def spend() -> None:
-        fanout.loop.now += cost_s
-
-    for watcher in watchers:
-        watcher.sink.on_write = spend
-    return fanout, watchers
-
-
-def one_round(fanout: Fanout) -> None:
-    """Sends a frame and writes it."""
-    fanout.push(Role.FRAME, b"F")
-    fanout.flush()
-
-
-def settled_interval(fanout: Fanout) -> float:
-    """Returns the interval after a while."""
-    for _ in range(40):
-        one_round(fanout)
-    return fanout.flusher.interval_s
-
-
-def settle_at_once(fanout: Fanout) -> None:
-    """Lets pass as much time as a round waits for what comes with its beginning."""
-    while fanout.loop.turn():
-        pass
-    fanout.loop.now += GATHER_S
-    while fanout.loop.turn():
-        pass
+from tests.support.rounds import GATHER_S, Costly, begin, one_round, settled_interval
 
 
 def test_with_few_viewers_a_message_is_written_in_the_next_turn() -> None:
@@ -90,123 +45,6 @@ def test_one_slow_round_is_an_outlier_not_a_rule() -> None:
     assert before < fanout.flusher.interval_s < 0.05
     watchers[0].sink.on_write = lambda: None
     assert settled_interval(fanout) < 0.001
-
-
-def test_what_comes_too_soon_waits_for_the_first_message_that_does_not() -> None:
-    fanout, (watcher,) = begin(1, min_interval_ms=50)
-    one_round(fanout)
-    began = fanout.loop.now
-    for at_s, payload in [(0.01, b"F1"), (0.03, b"F2"), (0.049, b"F3")]:
-        fanout.loop.now = began + at_s
-        fanout.push(Role.FRAME, payload)
-        fanout.loop.turn()
-    assert watcher.payloads()[-1] == b"F"
-    settle_at_once(fanout)
-    assert watcher.payloads()[-3:] == [b"F1", b"F2", b"F3"]
-    assert len(watcher.sink.writes) == 3
-
-
-def test_a_message_that_is_hardly_too_soon_is_not() -> None:
-    fanout, (watcher,) = begin(1, min_interval_ms=50)
-    one_round(fanout)
-    fanout.loop.now += 0.046
-    fanout.push(Role.FRAME, b"F1")
-    settle_at_once(fanout)
-    assert watcher.payloads()[-1] == b"F1"
-
-
-def test_a_message_waits_for_the_next_one_as_long_as_the_interval_at_most() -> None:
-    fanout, (watcher,) = begin(1, min_interval_ms=50)
-    one_round(fanout)
-    fanout.loop.now += 0.02
-    came = fanout.loop.now
-    fanout.push(Role.FRAME, b"F1")
-    fanout.loop.turn()
-    assert fanout.loop.next_timer == pytest.approx(came + 0.05)
-    fanout.flush()
-    assert watcher.payloads()[-1] == b"F1"
-    assert fanout.loop.now == pytest.approx(came + 0.05, abs=GATHER_S)
-
-
-def test_outputs_are_held_each_for_its_own_time() -> None:
-    fanout, _ = begin(0, min_interval_ms=50)
-    one, other = Costly(fanout, 1, 0.0), Costly(fanout, 1, 0.0)
-    fanout.flusher.flush(one)
-    fanout.flush()
-    fanout.loop.now += 0.03
-    fanout.flusher.flush(other)
-    fanout.flush()
-    fanout.loop.now = one.flushed_at + 0.047
-    fanout.flusher.wake(other)
-    fanout.flusher.wake(one)
-    settle_at_once(fanout)
-    assert one.flushed_at == pytest.approx(fanout.loop.now, abs=GATHER_S)
-    assert other.flushed_at < one.flushed_at
-    fanout.flush()
-    assert other.flushed_at == pytest.approx(one.flushed_at + 0.05, abs=2 * GATHER_S)
-
-
-def test_an_output_that_was_flushed_in_time_is_not_flushed_again_at_the_end_of_its_time() -> None:
-    fanout, (watcher,) = begin(1, min_interval_ms=50)
-    one_round(fanout)
-    for payload in (b"F1", b"F2"):
-        fanout.loop.now += 0.03
-        fanout.push(Role.FRAME, payload)
-        settle_at_once(fanout)
-    assert len(watcher.sink.writes) == 3
-    fanout.flush()  # the alarm for F1 comes
-    assert len(watcher.sink.writes) == 3
-
-
-def advance(fanout: Fanout, until: float) -> None:
-    """Lets the time pass, and happen what is due in it."""
-    loop = fanout.loop
-    while loop.turn() or (loop.next_timer is not None and loop.next_timer <= until):
-        if loop.next_timer is not None and loop.next_timer <= until:
-            loop.now = max(loop.now, loop.next_timer)
-    loop.now = until
-
-
-@given(st.lists(st.floats(0.000_1, 0.2), min_size=1, max_size=60), st.sampled_from([20, 50, 110]))
-def test_whenever_messages_come_each_is_written_once_and_in_time(
-    pauses: list[float], interval_ms: int
-) -> None:
-    fanout, (watcher,) = begin(1, min_interval_ms=interval_ms, max_interval_ms=interval_ms)
-    written: list[float] = []
-    watcher.sink.on_write = lambda: written.append(fanout.loop.now)
-    came = {}
-    for number, pause in enumerate(pauses):
-        advance(fanout, fanout.loop.now + pause)
-        came[b"%d" % number] = fanout.loop.now
-        fanout.push(Role.FRAME, b"%d" % number)
-        advance(fanout, fanout.loop.now)
-    advance(fanout, fanout.loop.now + 1)
-    assert watcher.payloads()[1:] == list(came)
-    interval = interval_ms / 1000
-    for at in came.values():
-        next_write = min(each for each in written if each >= at)
-        assert next_write - at <= interval + GATHER_S + 1e-6
-    for one, other in pairwise(written):
-        assert other - one >= 0.9 * interval - 1e-6
-
-
-def test_the_end_of_a_stream_writes_what_is_held() -> None:
-    fanout, (watcher,) = begin(1, min_interval_ms=50)
-    one_round(fanout)
-    fanout.push(Role.FRAME, b"F1")
-    fanout.stream.end("over")
-    assert watcher.payloads()[-1] == b"F1"
-    fanout.flush()
-    assert watcher.payloads().count(b"F1") == 1
-
-
-def test_after_a_pause_a_message_waits_for_no_more_than_what_comes_with_it() -> None:
-    fanout, (watcher,) = begin(1, min_interval_ms=50)
-    one_round(fanout)
-    fanout.loop.now += 1
-    fanout.push(Role.FRAME, b"F1")
-    settle_at_once(fanout)
-    assert watcher.payloads()[-1] == b"F1"
 
 
 def test_where_a_round_is_dear_a_message_waits_for_what_comes_with_it() -> None:
@@ -361,20 +199,6 @@ def test_rounds_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     one_round(fanout)
     assert durations == pytest.approx([0.008, 0.008])
     assert all(0 <= each < 1 for each in intervals)
-
-
-class Costly:
-    """An output whose viewers are all served by `begin_flush` itself, as congested ones are."""
-
-    def __init__(self, fanout: Fanout, viewers: int, cost_s: float) -> None:
-        self.viewers = viewers
-        self.flushed_at = self.ripe_at = self.held_until = 0.0
-        self._fanout = fanout
-        self._cost_s = cost_s
-
-    def begin_flush(self, now: float) -> tuple[bytes, list[Callable[[bytes], None]]]:
-        self._fanout.loop.now += self._cost_s
-        return b"", []
 
 
 def test_what_slow_viewers_cost_counts() -> None:
