@@ -88,8 +88,9 @@ class Readings:
         return reading
 
     def end(self, reading: Reading) -> None:
-        """Forget a publisher who is gone."""
+        """Forget a publisher who is gone, or whose connection is free for another stream."""
         self._readings.discard(reading)
+        reading.read_at_once()
 
     def review(self) -> None:
         """Adapt to what has come since the last call, `PERIOD_S` ago."""

@@ -31,7 +31,7 @@ from common.config.model import FanoutSettings
 from common.metrics import FLUSH_DURATION, FLUSH_INTERVAL, HistogramFeed
 from common.rtmp.message import MessageType
 from common.stream.blocks import Block
-from common.stream.pace import Pace
+from common.stream.pace import Pace, Spacings
 
 Write = Callable[[bytes], None]
 
@@ -51,14 +51,14 @@ Rounds of fewer need no spacing."""
 
 _GATHER_S: Final = 0.001
 _DEAR_ROUND_S: Final = 0.002
-_LONG_INTERVAL_S: Final = 0.02
-"""A round that is dear, or one of outputs that are held for long, waits so long for what comes with
-its beginning.
+"""A round that is dear waits so long for what comes with its beginning.
 
 Encoders send a picture and the sound before it one after the other. Both in one round cost half of
-what two rounds cost, and the last viewer of a round waits for all of it anyway. Likewise, many
-streams in one round cost less than a round for each. Where rounds cost next to nothing, no message
-waits."""
+what two rounds cost, and the last viewer of a round waits for all of it anyway."""
+
+_GATHER_SHARE: Final = 0.1
+"""Other rounds wait for so much of the interval: where that is long and rounds are cheap, there are
+many streams, and a round for each would cost more than what it writes."""
 
 
 @dataclass(slots=True)
@@ -209,31 +209,32 @@ class Flusher:
 
     def _schedule(self) -> None:
         self._busy = True
-        if self._usual_cost >= _DEAR_ROUND_S or self._pace.interval_s >= _LONG_INTERVAL_S:
-            self._loop.call_later(_GATHER_S, self._begin_round)
-        else:
+        dear = self._usual_cost >= _DEAR_ROUND_S
+        delay = _GATHER_S if dear else self._pace.interval_s * _GATHER_SHARE
+        if delay < _AT_ONCE_S:
             # Not this very moment: messages that came in one read go out in one block.
             self._loop.call_soon(self._begin_round)
+        else:
+            self._loop.call_later(delay, self._begin_round)
 
     def _begin_round(self) -> None:
         now = self.now()
         ripe, self._ripe = self._ripe, []
-        viewers = sum([output.viewers for output in ripe])
-        if viewers >= _MANY_WRITES:
+        if sum([output.viewers for output in ripe]) >= _MANY_WRITES:
             self._measured = _MEASURED_ROUNDS
         elif self._measured:
             self._measured -= 1
         self._round_cost = 0.0
         began = self._spent()
-        spacing = 0.0
+        spacings = Spacings()
         for output in ripe:
-            since = now - output.flushed_at
             if output.flushed_at:
+                since = now - output.flushed_at
                 self.intervals.observe(since)
-            spacing += since * output.viewers
+                spacings.add(since, output.viewers)
             output.flushed_at = now
             self._jobs.append(output.begin_flush(now))
-        self._round_spacing = spacing / viewers if viewers else 0.0
+        self._round_spacing = spacings.mean_s
         self._write_slice(began)
 
     def _next_slice(self) -> None:

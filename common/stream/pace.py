@@ -11,6 +11,26 @@ _LONGEST_SPACING_S: Final = 1.0
 """A stream that has paused for longer says nothing about how often it is flushed now."""
 
 
+class Spacings:
+    """How long ago the outputs of a round were flushed last, each as its viewers weigh."""
+
+    __slots__ = ("_sum", "_viewers")
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._viewers = 0
+
+    def add(self, spacing_s: float, viewers: int) -> None:
+        """Take an output into account; not one that has never been flushed."""
+        self._sum += min(spacing_s, _LONGEST_SPACING_S) * viewers
+        self._viewers += viewers
+
+    @property
+    def mean_s(self) -> float:
+        """Their mean; 0 where nobody watches."""
+        return self._sum / self._viewers if self._viewers else 0.0
+
+
 class Pace:
     """Works out the interval between two flushes of an output, from what flushes have cost.
 
@@ -22,7 +42,7 @@ class Pace:
 
     def __init__(self, settings: FanoutSettings) -> None:
         self.interval_s = settings.min_interval_ms / 1000
-        """What is between two flushes of one output, at least."""
+        """What is between two flushes of one output: more, or a little less, as messages come."""
         self._share = settings.cpu_share
         self._lowest_s = self.interval_s
         self._highest_s = settings.max_interval_ms / 1000
@@ -33,7 +53,7 @@ class Pace:
         """Take note of a round at ``now``, ``spacing_s`` after its outputs were flushed last."""
         passed_s = now - self._noted_at
         self._noted_at = now
-        cost = _MEMORY_S * self._cost_s + cost_s * min(spacing_s, _LONGEST_SPACING_S)
+        cost = _MEMORY_S * self._cost_s + cost_s * spacing_s
         self._cost_s = cost / (_MEMORY_S + passed_s)
         wanted = self._cost_s / self._share
         self.interval_s = max(self._lowest_s, min(wanted, self._highest_s))

@@ -7,7 +7,10 @@ from common.media.packet import Role
 from tests.support.fanout import FakeViewer, Fanout
 
 GATHER_S = 0.001
-"""For so long a round that is dear waits for what comes with its beginning."""
+"""For so long a round that is dear waits for what comes with its beginning …"""
+
+GATHER_SHARE = 0.1
+"""… and another one for so much of the interval."""
 
 
 def begin(
@@ -44,7 +47,7 @@ def settle_at_once(fanout: Fanout) -> None:
     """Lets pass as much time as a round waits for what comes with its beginning."""
     while fanout.loop.turn():
         pass
-    fanout.loop.now += GATHER_S
+    fanout.loop.now += max(GATHER_S, fanout.flusher.interval_s * GATHER_SHARE)
     while fanout.loop.turn():
         pass
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from common.cluster.memory import MemoryTable
+from common.rtmp.chunk_writer import CSID_VIDEO, chunk_message
 from common.rtmp.message import MessageType
 from origin.app import OriginApp
 from origin.reading import MAX_BITE_BYTES, Reading
@@ -26,6 +27,7 @@ from tests.support.spine import (
 )
 from tests.support.wait import until
 from tests.support.watcher import Watcher, watching
+from tests.support.wire import command
 
 SECOND = 40_000
 """Bytes that an encoder sends in a second."""
@@ -43,6 +45,10 @@ async def running(
     """An origin with a publisher whose first GOP has come."""
     settings = quick_settings(publish=publish)
     async with running_origin(memory_directory(table, settings), settings) as origin:
+        # Its seconds are those of the test.
+        metering = app_of(origin)._metering
+        assert metering is not None
+        metering.cancel()
         publisher = await open_publisher(origin.url())
         for tag in [*make_headers(), *make_frames("a", 3)]:
             publisher.send(tag)
@@ -136,6 +142,18 @@ async def test_its_last_words_are_heard_when_it_closes(table: MemoryTable) -> No
         publisher.close()
         await until(lambda: STREAM not in table.leases)
         assert not readings(origin)
+
+
+async def test_who_ends_the_stream_and_stays_is_heard(table: MemoryTable) -> None:
+    async with running(table) as (origin, publisher):
+        end = OriginsEnd(origin)
+        await end.pass_seconds(publisher, SECOND, SECOND)
+        frame = b"\x27\x01\0\0\0" + bytes(100)
+        media = chunk_message(MessageType.VIDEO, 300, 1, frame, csid=CSID_VIDEO, chunk_size=128)
+        publisher.write(media * (SECOND // 200) + command("deleteStream", 0, None, 1))
+        await until(lambda: STREAM not in table.leases)
+        assert not readings(origin)
+        assert end.bite == 1
 
 
 async def test_one_that_becomes_slow_is_read_at_once_again(table: MemoryTable) -> None:

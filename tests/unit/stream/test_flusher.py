@@ -224,3 +224,17 @@ def test_rounds_of_a_few_writes_are_not_measured_and_delay_nothing() -> None:
     fanout, _ = begin(7, cost_s=0.001)
     fanout.flusher._cpu_time = lambda: pytest.fail("asked for the CPU time")
     assert settled_interval(fanout) == 0.0
+
+
+def test_a_stream_that_begins_or_goes_on_beside_a_large_one_stretches_no_interval() -> None:
+    fanout, _ = begin(1000, cost_s=0.000_004, cpu_share=0.2)
+    for number in range(40):
+        fanout.loop.now += 0.033
+        fanout.push(Role.FRAME, b"F")
+        if number >= 30:
+            small = Costly(fanout, 1, 0.0)
+            small.flushed_at = 0.0 if number % 2 else fanout.loop.now - 500
+            fanout.flusher.flush(small)
+        fanout.flush()
+        if number >= 20:
+            assert fanout.flusher.interval_s == pytest.approx(0.02, rel=0.2)

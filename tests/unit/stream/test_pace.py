@@ -42,7 +42,7 @@ def test_a_hundred_outputs_in_turn_cost_what_one_of_all_their_viewers_does() -> 
 def test_after_a_pause_what_was_is_forgotten() -> None:
     each = pace()
     run(each, 0.01, 0.033)
-    each.note_round(0.000_01, 60, 2000)
+    each.note_round(0.000_01, 1, 2000)
     assert each.interval_s < 0.001
 
 
