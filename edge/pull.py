@@ -198,6 +198,8 @@ class Pull:
             now = self._loop.time()
             if streamed := self.state is PullState.STREAMING:
                 deadline = now + edge.grace_s
+                if outcome.reason == "no_media":  # of a parent: it has brought none for so long
+                    deadline -= relay.silence_s
                 if now - began >= relay.backoff_max_s:  # one that dies at once earns no haste
                     backoff.reset()
             else:
@@ -308,9 +310,10 @@ class Pull:
         self._feed.take(messages)
         if self.state is not _STREAMING and any(each.type_id != DATA_AMF0 for each in messages):
             self.state = PullState.STREAMING
-            self._finder.streamed()
-            if self._target is not None and self._target.epoch is not None:
-                self._locator.found(self.key, self._target.address)
+            if self._target is not None:
+                self._finder.streamed(self._target)
+                if self._target.epoch is not None:
+                    self._locator.found(self.key, self._target.address)
             if not self.ready.done():
                 self.ready.set_result(None)
 

@@ -210,10 +210,12 @@ class TargetFinder:
             return False  # whether it is the right origin is told by the route
         return (chosen.parent, chosen.address) != (target.parent, target.address)
 
-    def streamed(self) -> None:
+    def streamed(self, target: Target) -> None:
         """Take note that there is media."""
         self.misses = 0
         self._parents_tried = 0
+        if target.parent is not None:
+            self._zone.has_streamed(target.parent)
 
     def parent_failed(self, parent: NodeId, reason: str) -> None:
         """Take note that a relay from another edge has ended; it is done without for a while.

@@ -7,15 +7,18 @@ another node has asked for goes to the origin itself (`edge.target`).
 
 The listing says whom to choose, not whom to leave: a relay that runs proves its parent alive,
 better than a record does that has expired, or that a flushed table has lost. Only a parent that
-drains is left, as soon as its announcement or its record says so.
+drains is left at once, as soon as its announcement or its record says so; one that is no longer
+chosen is left with the next check of the pull.
 
-One that has failed is avoided for a while, by all pulls of this worker. None of this needs the
-table to answer: while it is away, the last listing stands.
+One that has failed is avoided for a while, by all pulls of this worker, and for twice as long each
+time that it fails again without having brought anything. None of this needs the table to answer:
+while it is away, the last listing stands.
 """
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from common.cluster.directory import Directory
 from common.cluster.records import NodeRecord, NodeRole, NodeState, Route
@@ -24,6 +27,9 @@ from common.ids import NodeId
 from common.logs import get_log
 from common.supervisor.app import WorkerContext
 from edge.siblings import owner_of
+
+MAX_COOL_DOWN_S: Final = 600.0
+"""An edge that fails again and again is not avoided for longer, unless the settings say so."""
 
 _log = get_log("edge.zone")
 
@@ -55,6 +61,7 @@ class Zone:
         self._parents: dict[NodeId, tuple[str, ...]] = {}  # relay addresses of serving edges here
         self._draining: set[NodeId] = set()
         self._avoided: dict[NodeId, float] = {}  # until when
+        self._cool_downs: dict[NodeId, float] = {}  # of those that have streamed nothing since
         self._reading: asyncio.Task[None] | None = None
         self.on_drain: Callable[[], None] = lambda: None
         """Called when an edge here is found to drain: who relays from it has to leave."""
@@ -85,7 +92,9 @@ class Zone:
         there = self._zones.get(route.claim.node, "")
         if not self.shares or not there or there == self._here:
             return None
-        candidates = [node for node in self._parents if not self.avoids(node)]
+        # The listing may be older than the drain, and stands for as long as the table is away.
+        serving = self._parents.keys() - self._draining
+        candidates = [node for node in serving if not self.avoids(node)]
         if not candidates:
             return None
         node = owner_of(route.stream, candidates)
@@ -108,10 +117,20 @@ class Zone:
         return node in self._draining
 
     def avoid(self, node: NodeId) -> None:
-        """Choose others for a while: ``node`` cannot be reached, or has failed."""
-        if not self.avoids(node):
+        """Choose others for a while: ``node`` cannot be reached, or has failed.
+
+        A pull that tries it again leaves a relay that runs, so it must not do so for ever: where
+        the record is good and only the way there is blocked, nothing else would end it.
+        """
+        if not self.avoids(node):  # else another pull has told of the same failure
             _log.warning("an edge of this zone is done without", node=node)
-        self._avoided[node] = self._now() + self.cool_down_s
+            longer = 2 * self._cool_downs.get(node, self.cool_down_s / 2)
+            self._cool_downs[node] = min(longer, max(MAX_COOL_DOWN_S, self.cool_down_s))
+        self._avoided[node] = self._now() + self._cool_downs.get(node, self.cool_down_s)
+
+    def has_streamed(self, node: NodeId) -> None:
+        """Take note that a relay from ``node`` has brought media."""
+        self._cool_downs.pop(node, None)
 
     def avoids(self, node: NodeId) -> bool:
         """Say whether that while is not over."""
@@ -127,6 +146,7 @@ class Zone:
         here = [node for node in nodes if node.role is NodeRole.EDGE and node.zone == self._here]
         self._parents = {node.id: node.relays for node in here if _serves(node)}
         self._avoided = {node: until for node, until in self._avoided.items() if self.avoids(node)}
+        self._cool_downs = {node: s for node, s in self._cool_downs.items() if node in self._zones}
         self._note_draining({node.id for node in here if node.state is NodeState.DRAINING})
 
     def _note_draining(self, draining: set[NodeId]) -> None:

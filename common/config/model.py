@@ -211,7 +211,7 @@ class EdgeSettings(Section):
     """A running pull's route is looked up again this often, in case an announcement was missed.
 
     With `zone_relay`, a pull also changes to the edge that its zone agrees on now, and one that
-    has failed is not asked again for so long.
+    has failed is not asked again for so long, or for twice as long each time that it fails again.
     """
     max_streams: int = Field(default=10_000, ge=1)
     """Streams per worker, names being waited for included; one more is refused."""

@@ -11,7 +11,7 @@ from common.cluster.memory import MemoryDirectory
 from common.cluster.records import NodeRecord, NodeRole, NodeState, Route
 from common.ids import NodeId
 from edge.siblings import owner_of
-from edge.zone import Parent, Zone
+from edge.zone import MAX_COOL_DOWN_S, Parent, Zone
 from tests.support.cluster import make_claim
 from tests.support.spine import make_context, quick_settings
 from tests.support.wait import until
@@ -116,6 +116,52 @@ async def test_edge_that_is_avoided_is_chosen_again_after_a_while(world: World) 
     assert parents(zone) == {None, "edge-2", "edge-3"}
 
 
+async def test_edge_that_fails_again_is_avoided_for_twice_as_long_until_it_has_streamed(
+    world: World,
+) -> None:
+    zone, node = await world.zone(), NodeId("edge-2")
+    for times in (1, 2, 4, 8):
+        zone.avoid(node)
+        zone.avoid(node)  # another pull, of the same failure
+        world.clock.advance(times * zone.cool_down_s - 0.001)
+        assert zone.avoids(node)
+        await put_nodes(world.directory, *EDGES)  # its record is good all the time
+        await zone.refresh()
+        world.clock.advance(0.001)
+        assert not zone.avoids(node)
+    zone.has_streamed(node)
+    zone.avoid(node)
+    world.clock.advance(zone.cool_down_s)
+    assert not zone.avoids(node)
+
+
+@pytest.mark.parametrize(("recheck_s", "longest_s"), [(30, MAX_COOL_DOWN_S), (3600, 3600)])
+async def test_edge_that_always_fails_is_still_asked_now_and_then(
+    world: World, recheck_s: float, longest_s: float
+) -> None:
+    zone = await world.zone(sections=IN_ZONE | {"edge": IN_ZONE["edge"] | {"recheck_s": recheck_s}})
+    for _ in range(2000):  # a power of two would not do
+        zone.avoid(NodeId("edge-2"))
+        world.clock.advance(longest_s)
+        assert not zone.avoids(NodeId("edge-2"))
+    zone.avoid(NodeId("edge-2"))
+    world.clock.advance(longest_s - 0.001)
+    assert zone.avoids(NodeId("edge-2"))
+
+
+async def test_edge_whose_record_was_gone_begins_anew(world: World) -> None:
+    zone, node = await world.zone(), NodeId("edge-2")
+    zone.avoid(node)
+    await world.directory.remove_node(node)
+    await zone.refresh()
+    world.clock.advance(zone.cool_down_s)
+    await put_nodes(world.directory, *EDGES)
+    await zone.refresh()
+    zone.avoid(node)
+    world.clock.advance(zone.cool_down_s)
+    assert not zone.avoids(node)
+
+
 async def test_last_listing_stands_while_the_table_is_away(world: World) -> None:
     zone = await world.zone()
     before = [zone.parent(route) for route in ROUTES]
@@ -136,6 +182,22 @@ async def test_edge_that_says_it_drains_is_left_at_once_even_if_an_older_listing
     assert parents(zone) == {None, "edge-3"}
     zone.drains(NodeId("origin"))
     assert told == ["drains"], "others are no business of this zone"
+
+
+async def test_edge_that_drains_is_not_chosen_from_an_old_listing_while_the_table_is_away(
+    world: World,
+) -> None:
+    zone = await world.zone()
+    zone.drains(NodeId("edge-2"))
+    world.directory.table.go_down()
+    world.clock.advance(zone.cool_down_s)
+    await zone.refresh()
+    assert parents(zone) == {None, "edge-3"}
+    # Until the listing can be read, and says that it is back.
+    world.directory.table.come_back()
+    await put_nodes(world.directory, origin_node(), *EDGES)
+    await zone.refresh()
+    assert parents(zone) == {None, "edge-2", "edge-3"}
 
 
 async def test_drain_whose_announcement_was_missed_is_found_in_the_listing(world: World) -> None:
