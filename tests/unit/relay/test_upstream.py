@@ -320,6 +320,7 @@ async def test_stream_that_pauses_is_given_up_only_where_that_is_wanted(node: No
         assert not staying.upstream.ended.done()
 
 
+@pytest.mark.usefixtures("_watchful")
 async def test_metadata_alone_is_no_media() -> None:
     metadata = b"\x02\x00\x0aonMetaData\x08\x00\x00\x00\x00\x00\x00\x09"
 
