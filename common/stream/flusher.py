@@ -57,8 +57,9 @@ Encoders send a picture and the sound before it one after the other. Both in one
 what two rounds cost, and the last viewer of a round waits for all of it anyway."""
 
 _GATHER_SHARE: Final = 0.1
-"""Other rounds wait for so much of the interval: where that is long and rounds are cheap, there are
-many streams, and a round for each would cost more than what it writes."""
+_GATHER_MAX_S: Final = 0.005
+"""Other rounds wait for so much of the interval, at most so long: where that is long and rounds are
+cheap, there are many streams, and a round for each would cost more than what it writes."""
 
 
 @dataclass(slots=True)
@@ -210,7 +211,7 @@ class Flusher:
     def _schedule(self) -> None:
         self._busy = True
         dear = self._usual_cost >= _DEAR_ROUND_S
-        delay = _GATHER_S if dear else self._pace.interval_s * _GATHER_SHARE
+        delay = _GATHER_S if dear else min(self._pace.interval_s * _GATHER_SHARE, _GATHER_MAX_S)
         if delay < _AT_ONCE_S:
             # Not this very moment: messages that came in one read go out in one block.
             self._loop.call_soon(self._begin_round)

@@ -27,7 +27,8 @@ async def _run(bench: Bench, result: Result) -> None:
     load = Load(players=bench.players(1000), rate=1000, seconds=bench.seconds(5))
     contenders = []
     for name, settings, _, _ in _WAYS:
-        server = Headwater(name, *settings, *bench.options.settings)
+        # What an interval costs and buys is the edge's; relays from the origin wait for nothing.
+        server = Headwater(name, *bench.options.settings, edge_settings=settings)
         contenders.append(Contender(name=name, server=server, load=load))
         raw = _beside(name)
         contenders.append(Contender(name=raw, server=_loop_beside(bench, raw, name), load=load))

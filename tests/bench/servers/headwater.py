@@ -45,9 +45,11 @@ class Headwater(Server):
         judged: NodeRole = NodeRole.EDGE,
         edges: int = 1,
         workers: int = 1,
+        edge_settings: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.settings = settings
+        self._edge_settings = edge_settings
         self._judged = judged
         self._edges = edges
         self._workers = workers
@@ -69,6 +71,7 @@ class Headwater(Server):
             edges=self._edges,
             workers=self._workers,
             settings=self.settings,
+            node_settings={f"edge-{n}": self._edge_settings for n in range(1, self._edges + 1)},
         )
         async with LocalCluster(options, log=log.take) as cluster:
             origin = cluster.origins[0].info
