@@ -50,16 +50,17 @@ _MEASURED_ROUNDS: Final = 16
 Rounds of fewer need no spacing."""
 
 _GATHER_S: Final = 0.001
-_DEAR_ROUND_S: Final = 0.002
-"""A round that is dear waits so long for what comes with its beginning.
+"""Where flushes are spaced, a round waits so long for what comes with its beginning.
 
-Encoders send a picture and the sound before it one after the other. Both in one round cost half of
-what two rounds cost, and the last viewer of a round waits for all of it anyway."""
+Encoders send a picture and the sound before it one after the other. A round for the sound alone
+would have the picture wait for its interval, and make two writes of one. Where flushes cost next to
+nothing, no message waits."""
 
 _GATHER_SHARE: Final = 0.1
 _GATHER_MAX_S: Final = 0.005
-"""Other rounds wait for so much of the interval, at most so long: where that is long and rounds are
-cheap, there are many streams, and a round for each would cost more than what it writes."""
+_DEAR_ROUND_S: Final = 0.002
+"""Rounds that are cheap though the interval is long, as there must be many streams, wait for so much
+of it: a round for each would cost more than what it writes."""
 
 
 @dataclass(slots=True)
@@ -210,13 +211,15 @@ class Flusher:
 
     def _schedule(self) -> None:
         self._busy = True
-        dear = self._usual_cost >= _DEAR_ROUND_S
-        delay = _GATHER_S if dear else min(self._pace.interval_s * _GATHER_SHARE, _GATHER_MAX_S)
-        if delay < _AT_ONCE_S:
+        interval = self._pace.interval_s
+        if self._usual_cost >= _DEAR_ROUND_S:
+            self._loop.call_later(_GATHER_S, self._begin_round)
+        elif interval >= _AT_ONCE_S:
+            delay = max(_GATHER_S, min(interval * _GATHER_SHARE, _GATHER_MAX_S))
+            self._loop.call_later(delay, self._begin_round)
+        else:
             # Not this very moment: messages that came in one read go out in one block.
             self._loop.call_soon(self._begin_round)
-        else:
-            self._loop.call_later(delay, self._begin_round)
 
     def _begin_round(self) -> None:
         now = self.now()
