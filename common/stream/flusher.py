@@ -59,8 +59,8 @@ nothing, no message waits."""
 _GATHER_SHARE: Final = 0.1
 _GATHER_MAX_S: Final = 0.005
 _DEAR_ROUND_S: Final = 0.002
-"""Rounds that are cheap though the interval is long, as there must be many streams, wait for so much
-of it: a round for each would cost more than what it writes."""
+"""Rounds that are cheap though the interval is long, as of many streams, wait for so much of it: a
+round for each would cost more than what it writes."""
 
 
 @dataclass(slots=True)
