@@ -4,15 +4,14 @@ import asyncio
 
 from common.cluster.directory import Directory
 from common.cluster.redis_directory import RedisDirectory
-from common.config.address import join_address
 from common.net.drain import Farewell
 from common.net.meters import Meters
-from common.net.relay_port import listen_for_relays
 from common.net.server import RtmpServer
 from common.net.services import Services
 from common.stream.flusher import Flusher
 from common.stream.viewer import ViewerKind
 from common.supervisor.app import WorkerContext, WorkerStatus
+from common.supervisor.relay_port import listen_for_relays
 from edge.locate import Locator
 from edge.role import EdgeRole
 from edge.streams import Streams
@@ -58,14 +57,7 @@ class EdgeApp:
         context = self._context
         await self._server.listen_siblings(context.sibling_socket(context.slot))
         if self._zone.shares:
-            port = await listen_for_relays(
-                self._server,
-                context.settings.relay,
-                slot=context.slot,
-                workers=context.workers,
-                generation=context.generation,
-            )
-            self._relay_address = join_address(context.advertise_host, port)
+            self._relay_address = await listen_for_relays(self._server, context)
         await self._zone.start()
         self._locator.start()
         await self._server.listen_tcp(context.rtmp_host, context.rtmp_port, shared=True)

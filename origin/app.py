@@ -6,15 +6,14 @@ from common.clock import SystemClock
 from common.cluster.directory import Directory
 from common.cluster.records import Route
 from common.cluster.redis_directory import RedisDirectory
-from common.config.address import join_address
 from common.metrics import STANDBY_PUBLISHERS
 from common.net.drain import Farewell
 from common.net.meters import Meters
-from common.net.relay_port import listen_for_relays
 from common.net.server import RtmpServer
 from common.net.services import Services
 from common.stream.flusher import Flusher
 from common.supervisor.app import WorkerContext, WorkerStatus
+from common.supervisor.relay_port import listen_for_relays
 from origin.hub import Hub
 from origin.ownership import LeaseKeeper
 from origin.probe import serves
@@ -63,14 +62,7 @@ class OriginApp:
         """Open both ports."""
         context = self._context
         # The relay port first: an accepted publisher needs its address for the route.
-        port = await listen_for_relays(
-            self._server,
-            context.settings.relay,
-            slot=context.slot,
-            workers=context.workers,
-            generation=context.generation,
-        )
-        self._role.relay_address = join_address(context.advertise_host, port)
+        self._role.relay_address = await listen_for_relays(self._server, context)
         self._leases.start()
         self._standbys.start()
         await self._server.listen_tcp(context.rtmp_host, context.rtmp_port, shared=True)

@@ -11,8 +11,8 @@ from common.cluster.memory import MemoryDirectory
 from common.cluster.records import NodeRole
 from common.config.model import Settings
 from common.local.redis_server import HOST
-from common.net.relay_port import RELAY_PORT_TRIES
 from common.supervisor.app import WorkerContext
+from common.supervisor.relay_port import RELAY_PORT_TRIES
 from origin.app import OriginApp
 from tests.support.spine import make_context, quick_settings
 
