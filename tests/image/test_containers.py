@@ -19,7 +19,7 @@ from tests.image.balancer import INGEST, OF_ONE, PLAY, balancing
 from tests.image.build import IMAGE
 from tests.image.containers import ADDRESSES, EDGES, ORIGINS, Containers, docker
 from tests.image.say import say
-from tests.support.encoder import encoding
+from tests.support.encoder import encoding, picture_published
 from tests.support.wait import until
 from tests.support.watcher import Watcher, watching
 
@@ -132,7 +132,7 @@ async def test_every_node_is_replaced_under_load_and_no_viewer_of_another_edge_i
     async with AsyncExitStack() as stack:
         for stream in MADE_UP:
             await stack.enter_async_context(encoding([INGEST], stream))
-        await stack.enter_async_context(picture_published())
+        await stack.enter_async_context(picture_published(f"rtmp://{INGEST}/{PICTURE}"))
         players = {name: await stack.enter_async_context(picture_played(name)) for name in EDGES}
         for player in players.values():
             await until(lambda player=player: player.frames > 0, 60)  # type: ignore[misc] # bound
@@ -197,29 +197,6 @@ async def join(stack: AsyncExitStack, edge: str) -> list[Watcher]:
     for each in joined:
         await each.until_more(5)
     return joined
-
-
-@asynccontextmanager
-async def picture_published() -> AsyncIterator[None]:
-    """Publish with ffmpeg, again and again, as encoders do that are told to reconnect."""
-
-    async def go_on() -> None:
-        while True:
-            encoder = FfmpegProcess(
-                find_ffmpeg(), ffmpeg.test_picture(f"rtmp://{INGEST}/{PICTURE}")
-            )
-            await encoder.start()
-            try:
-                await encoder.ended()
-            finally:
-                await encoder.stop()
-
-    task = asyncio.create_task(go_on())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 @asynccontextmanager

@@ -1,6 +1,5 @@
 """Encoders, viewers and newcomers, all of whom come by the release's Services."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -57,14 +56,6 @@ async def played(pods: Pods, services: Services) -> AsyncIterator[Scene]:
 
 
 @asynccontextmanager
-async def picture_published(ingest: str) -> AsyncIterator[None]:
-    """Publish a real picture with ffmpeg, again when it ends, as encoders do that reconnect."""
-    arguments = ffmpeg.test_picture(f"rtmp://{ingest}/{PICTURE}")
-    async with _again_and_again(arguments):
-        yield
-
-
-@asynccontextmanager
 async def picture_played(play: str) -> AsyncIterator[FfmpegProcess]:
     """Play and decode it once with ffmpeg."""
     player = FfmpegProcess(find_ffmpeg(), ffmpeg.decode(f"rtmp://{play}/{PICTURE}"))
@@ -75,22 +66,3 @@ async def picture_played(play: str) -> AsyncIterator[FfmpegProcess]:
         yield player
     finally:
         await player.stop()
-
-
-@asynccontextmanager
-async def _again_and_again(arguments: list[str]) -> AsyncIterator[None]:
-    async def go_on() -> None:
-        while True:
-            process = FfmpegProcess(find_ffmpeg(), arguments)
-            await process.start()
-            try:
-                await process.ended()
-            finally:
-                await process.stop()
-
-    task = asyncio.create_task(go_on())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})

@@ -22,9 +22,9 @@ from tests.kubernetes.node import NAME, ZONE
 from tests.kubernetes.pods import PATH, Pods, watched
 from tests.kubernetes.rollout import ROLES, RollOut
 from tests.kubernetes.say import say, told_time
-from tests.kubernetes.scene import Services, picture_played, picture_published, played
+from tests.kubernetes.scene import PICTURE, Services, picture_played, played
 from tests.kubernetes.viewers import viewing
-from tests.support.encoder import encoding
+from tests.support.encoder import encoding, picture_published
 from tests.support.wait import until
 
 pytestmark = [
@@ -89,7 +89,7 @@ async def test_a_picture_published_to_the_service_plays_from_every_edge(
     api: Api, pods: Pods
 ) -> None:
     services = await find_services(api)
-    async with picture_published(services.ingest):
+    async with picture_published(f"rtmp://{services.ingest}/{PICTURE}"):
         for address in [*(f"{pod.address}:1935" for pod in pods.of("edge")), services.play]:
             async with picture_played(address) as player:
                 await until(lambda player=player: player.frames > 60)
@@ -165,7 +165,7 @@ async def roll(api: Api, pods: Pods, what: str, change: Callable[[], Awaitable[N
     former = [pod for role in ROLES for pod in await pods.until_only(role, 2)]
     async with (
         played(pods, await find_services(api)) as scene,
-        picture_published((await find_services(api)).ingest),
+        picture_published(f"rtmp://{(await find_services(api)).ingest}/{PICTURE}"),
     ):
         began = monotonic()
         await change()

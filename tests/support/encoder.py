@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from common.errors import HeadwaterError
+from common.local import ffmpeg
+from common.local.ffmpeg import FfmpegProcess, find_ffmpeg
 from common.rtmp.events import ReconnectRequested
 from tests.support.publisher import Publisher, open_publisher
 from tests.support.spine import make_frames, make_headers
@@ -96,3 +98,24 @@ async def encoding(
     finally:
         encoder.task.cancel()
         await asyncio.wait({encoder.task})
+
+
+@asynccontextmanager
+async def picture_published(url: str) -> AsyncIterator[None]:
+    """Publish a real picture with ffmpeg, again when it ends, as encoders do that reconnect."""
+
+    async def go_on() -> None:
+        while True:
+            process = FfmpegProcess(find_ffmpeg(), ffmpeg.test_picture(url))
+            await process.start()
+            try:
+                await process.ended()
+            finally:
+                await process.stop()
+
+    task = asyncio.create_task(go_on())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
