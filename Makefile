@@ -11,11 +11,14 @@ CHART_VENV := .venv-chart
 CHART_BIN := $(CHART_VENV)/bin
 CHART_TOOLS := $(CHART_VENV)/.installed
 CHECKOV := .venv-checkov/.installed
+# What `pip install` makes of the checkout with the hot paths compiled: hatch_build.py.
+COMPILED := build/compiled
+IS_COMPILED := $(COMPILED)/.installed
 # Half the time of the tests goes into waiting for real processes: more workers than cores pay off.
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz failure-lab soak bench microbench \
+.PHONY: help setup demo test compiled test-compiled lint fuzz failure-lab soak bench microbench \
 	chart-test image-test cluster-test chart-docs chart-lock manifests docs lock docker-lock clean
 
 help: ## Say what can be made
@@ -41,6 +44,22 @@ demo: setup ## Run a whole cluster with a publisher and players (DURATION=20 end
 
 test: setup ## Pass all tests: unit, property, conformance, fuzz corpus, integration, end to end
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
+
+$(IS_COMPILED): $(EDITABLE) hatch_build.py $(shell find common origin edge tests/bench -name '*.py')
+	@$(BIN)/python -c 'import sysconfig, pathlib, shutil, sys; sys.exit(not (shutil.which("cc") \
+		and pathlib.Path(sysconfig.get_path("include"), "Python.h").exists()))' \
+		|| { echo "This needs a C compiler and the headers of Python (on Debian and Ubuntu: apt-get install gcc libc6-dev python3-dev)"; exit 1; }
+	rm -rf $(COMPILED) build/wheel
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(BIN)/python -m hatchling build -t wheel -d build/wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile \
+		--target $(COMPILED) build/wheel/*.whl
+	@touch $@
+
+compiled: $(IS_COMPILED) ## Compile the hot paths with mypyc, as the image has them, into build/compiled
+
+test-compiled: compiled ## Pass the unit, property, conformance and integration tests with compiled code
+	TEST_COMPILED=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup \
+		-m "not interpreted" -o pythonpath="$(COMPILED) ." $(or $(TESTS),tests/unit tests/property tests/conformance tests/integration)
 
 lint: setup ## Check style, types and import rules
 	$(BIN)/ruff check .

@@ -284,10 +284,13 @@ def bench(context: typer.Context) -> None:
 
 @app.command()
 def version() -> None:
-    """Print the version."""
+    """Print the version, and whether the hot paths are compiled."""
     from importlib.metadata import version as version_of
 
-    print(f"headwater {version_of('headwater')}")
+    from common.rtmp import chunk_reader
+
+    compiled = "" if chunk_reader.__file__.endswith(".py") else " (compiled)"
+    print(f"headwater {version_of('headwater')}{compiled}")
 
 
 def main() -> None:

@@ -125,13 +125,17 @@ class GopCache:
         "_max_packets",
         "generation",
         "has_video",
+        "no_video_after",
         "packets",
+        "video_lost_after",
     )
 
     def __init__(self, max_bytes: int, max_seconds: float, max_packets: int) -> None:
         self._max_bytes = max_bytes
         self._max_ms = max_seconds * 1000
         self._max_packets = max_packets
+        self.no_video_after = NO_VIDEO_AFTER
+        self.video_lost_after = VIDEO_LOST_AFTER
         self.packets: list[Packet] = []
         """From the keyframe on, audio and data included; read it, never change it."""
         self.generation = 0
@@ -145,14 +149,14 @@ class GopCache:
     @property
     def audio_only(self) -> bool:
         """Whether audio has come for so long without video that nobody need wait for a keyframe."""
-        return not self.has_video and self._audio_run >= NO_VIDEO_AFTER
+        return not self.has_video and self._audio_run >= self.no_video_after
 
     def add(self, packet: Packet) -> None:
         """Take the next packet of the stream; headers, ends and drops are none of the cache's."""
         role = packet.role
         if role is _AUDIO:
             self._audio_run += 1
-            if self._audio_run >= VIDEO_LOST_AFTER and self.has_video:
+            if self._audio_run >= self.video_lost_after and self.has_video:
                 self.has_video = False
                 self.empty()
         elif role is _FRAME:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -87,7 +88,8 @@ def test_redis_away_is_a_failure_in_one_line() -> None:
 
 
 def test_version() -> None:
-    assert headwater("version").stdout == f"headwater {version('headwater')}\n"
+    compiled = " (compiled)" if os.environ.get("TEST_COMPILED") else ""
+    assert headwater("version").stdout == f"headwater {version('headwater')}{compiled}\n"
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -231,6 +231,7 @@ def test_a_command_that_is_no_amf_closes() -> None:
     assert client.server.closed
 
 
+@pytest.mark.interpreted  # compiled code calls its decoder directly
 @pytest.mark.parametrize(
     "error",
     [struct.error("x"), IndexError(), UnicodeError(), ValueError(), RecursionError()],

@@ -13,12 +13,10 @@ Each run makes a history of packets, and each viewer a list of what was written 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.config.model import FanoutSettings, GopSettings
-from common.media import gop
 from common.media.packet import Role
 from common.rtmp.message import MessageType
 from common.stream.blocks import OutputSpec
@@ -69,6 +67,9 @@ class Room:
             ),
             GopSettings(max_packets=20),
         )
+        # Video shall count as lost after a few packets.
+        self.fanout.stream.gop.no_video_after = NO_VIDEO_AFTER
+        self.fanout.stream.gop.video_lost_after = VIDEO_LOST_AFTER
         self.history: list[Sent] = []
         self.everyone: list[Seat] = []
         self.serial = 0
@@ -325,15 +326,6 @@ ACTIONS: list[Callable[[Room, Seat], None]] = [
 STEPS = st.lists(
     st.tuples(st.integers(0, len(ACTIONS) - 1), st.integers(0, 3)), min_size=40, max_size=80
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _short_memory() -> Iterator[None]:
-    """Lets video count as lost after a few packets."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gop, "NO_VIDEO_AFTER", NO_VIDEO_AFTER)
-        patch.setattr(gop, "VIDEO_LOST_AFTER", VIDEO_LOST_AFTER)
-        yield
 
 
 @settings(max_examples=200, deadline=None)

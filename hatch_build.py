@@ -1,0 +1,78 @@
+"""Compiles the hot paths with mypyc while a wheel is built, where that is asked for.
+
+    HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 pip install .
+
+The sources are the same: what is compiled is what moves each message and each block, and the rest
+stays Python. Without the variable the wheel is pure Python and runs everywhere.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+PACKAGES: Final = ("common/rtmp", "common/media", "common/stream")
+"""Sans-IO or nearly so: pure computing, done for every message."""
+
+_NOT: Final = frozenset({"__init__.py", "amf_values.py"})
+"""mypyc has no subclasses of built-in types, which two kinds of AMF values are."""
+
+
+class CompileHook(BuildHookInterface[Any]):
+    """The build hook; hatchling finds it by its base class."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._folder = tempfile.TemporaryDirectory(prefix="headwater-build-")
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Add a compiled module beside each of those sources, and say so in the wheel's name."""
+        if self.target_name != "wheel" or version == "editable":
+            return
+        folder = Path(self._folder.name)
+        with _inside(Path(self.root)):
+            compile_into(folder)
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+        for module in sorted(folder.rglob("*.so")):
+            build_data["force_include"][str(module)] = str(module.relative_to(folder))
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Leave nothing behind."""
+        self._folder.cleanup()
+
+
+def sources() -> list[str]:
+    """Return what is compiled, from the root of the checkout."""
+    found = [path for each in PACKAGES for path in sorted(Path(each).glob("*.py"))]
+    return [str(path) for path in found if path.name not in _NOT]
+
+
+def compile_into(folder: Path) -> None:
+    """Compile the sources of the working directory; raises what setuptools raises."""
+    from mypyc.build import mypycify
+    from setuptools import Distribution
+    from setuptools.command.build_ext import build_ext
+
+    with tempfile.TemporaryDirectory(prefix="headwater-mypyc-") as scratch:
+        modules = mypycify(sources(), target_dir=scratch, opt_level="3", debug_level="0")
+        command = build_ext(Distribution({"name": "headwater", "ext_modules": modules}))
+        command.build_temp = scratch
+        command.build_lib = str(folder)
+        command.ensure_finalized()
+        command.run()
+
+
+@contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    """Work in ``folder``: mypyc names modules by their paths."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
