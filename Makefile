@@ -76,8 +76,8 @@ failure-lab: setup ## Kill, freeze and part everything under load; write tests/f
 soak: setup ## Let faults come and go for SOAK minutes (default 30): nothing may grow
 	$(BIN)/python -m tests.failure.soak --minutes $(or $(SOAK),30)
 
-bench: setup ## Measure beside other servers and a raw send loop; write tests/bench/RESULTS.md
-	@$(BIN)/headwater bench $(or $(SCENARIOS),all) --fetch --out tests/bench
+bench: compiled ## Measure beside other servers and a raw send loop; write tests/bench/RESULTS.md
+	@$(BIN)/headwater bench $(or $(SCENARIOS),all) --code $(COMPILED) --fetch --out tests/bench
 
 microbench: setup ## Time the hot paths for SECONDS each (default 1) beside the last release (SAVE=1: save)
 	@$(BIN)/python -m tests.bench.micro.compare --seconds $(or $(SECONDS),1) $(if $(SAVE),--save)

@@ -43,6 +43,7 @@ class ClusterOptions:
     node_settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """More settings for single nodes, by "origin-1", "edge-2" and so on; they win."""
     restart: bool = True  # nodes that die; else they stay dead until somebody starts them
+    code: Path | None = None  # that nodes run, such as a compiled build; None: what runs here
 
 
 def to_stderr(line: str) -> None:
@@ -193,6 +194,10 @@ class LocalCluster(Staged):
             (self.origins, NodeRole.ORIGIN, self._options.origins, self._options.origin_port),
             (self.edges, NodeRole.EDGE, self._options.edges, self._options.edge_port),
         )
+        # Not as an argument: `ps` would show its password.
+        environment = module_environment(
+            code=self._options.code, HEADWATER_REDIS__URL=self.redis_url
+        )
         for nodes, role, count, first_port in counts:
             for n in range(count):
                 name = f"{role}-{n + 1}"
@@ -202,8 +207,7 @@ class LocalCluster(Staged):
                         process,
                         port=first_port + n if first_port else 0,
                         arguments=self._arguments(name, folder / process.name),
-                        # Not as an argument: `ps` would show its password.
-                        environment=module_environment(HEADWATER_REDIS__URL=self.redis_url),
+                        environment=environment,
                     )
                 )
 

@@ -18,7 +18,7 @@ def module_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
-def module_environment(**extra: str) -> dict[str, str]:
-    """Return an environment in which a child imports the very code that runs here."""
-    path = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+def module_environment(*, code: Path | None = None, **extra: str) -> dict[str, str]:
+    """Return an environment in which a child imports the very code that runs here, or ``code``."""
+    path = [str(code.resolve() if code else _ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path), **extra}

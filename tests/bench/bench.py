@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from common.errors import HeadwaterError
 
@@ -9,6 +11,7 @@ from .clip import Clip, ClipFile
 from .load import Load
 from .result import Result
 from .servers.base import Server
+from .servers.headwater import Headwater
 from .trial import Trial, run_trial
 
 Round = Mapping[str, Trial]
@@ -26,6 +29,7 @@ class Options:
     seconds: float | None = None
     repeats: int | None = None
     settings: tuple[str, ...] = ()  # "path=value", of every Headwater
+    code: Path | None = None  # that its nodes run; None: what runs here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,18 @@ class Bench:
                     so_far[contender.name] = trial
                     done[contender.name].append(trial)
         return done
+
+    def headwater(self, name: str = "headwater", *settings: str, **options: Any) -> Headwater:
+        """Return a Headwater as it was asked for; what was set on the command line wins."""
+        asked = self.options
+        return Headwater(name, *settings, *asked.settings, code=asked.code, **options)
+
+    def interpreted(self, name: str, *settings: str, **options: Any) -> list[Headwater]:
+        """Return the same as this code has it, to hold a compiled build against; or nothing."""
+        if self.options.code is None:
+            return []
+        name = f"{name}, interpreted"
+        return [Headwater(name, *settings, *self.options.settings, **options)]
 
     def players(self, usual: int) -> int:
         """Return how many players to run where ``usual`` are."""

@@ -62,6 +62,10 @@ def bench(
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="A setting of every Headwater."),
     ] = None,
+    code: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="What Headwater's nodes run, such as build/compiled."),
+    ] = None,
     peers: Annotated[bool, typer.Option(help="Measure nginx and Node-Media-Server too.")] = True,
     fetch: Annotated[
         bool, typer.Option("--fetch", help="Download peers that are not here (apt-get, npm).")
@@ -82,7 +86,9 @@ def bench(
 ) -> None:
     """Run scenarios and report."""
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
-    options = Options(players=players, seconds=seconds, repeats=repeats, settings=tuple(set_ or ()))
+    options = Options(
+        players=players, seconds=seconds, repeats=repeats, settings=tuple(set_ or ()), code=code
+    )
     servers: list[Server] = [Nginx(), NodeMediaServer()] if peers else []
     try:
         if fetch:

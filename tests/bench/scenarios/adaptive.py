@@ -8,7 +8,6 @@ from ..bench import Bench
 from ..load import Load
 from ..result import Plot, Result, Table, cpu, interval, p50, p99, shown, spread
 from ..servers.base import Server
-from ..servers.headwater import Headwater
 from ..trial import Trial
 from .base import Scenario
 
@@ -19,7 +18,7 @@ _SAMPLE = 10
 
 async def _run(bench: Bench, result: Result) -> None:
     most = bench.players(_VIEWERS[-1])
-    ours = Headwater("headwater", *bench.options.settings)
+    ours = bench.headwater()
     found = {ours.name: await _sweep(bench, result, ours, _VIEWERS, most)}
     for peer in bench.peers:
         found[peer.name] = await _sweep(bench, result, peer, _PEERS_VIEWERS, most)

@@ -8,7 +8,6 @@ from ..bench import Bench, Contender, MakeServer, Round
 from ..load import Load
 from ..result import Goal, Plot, Result, Table, cpu, p99, ratio, shown, spread, writes
 from ..servers.base import Server
-from ..servers.headwater import Headwater
 from ..servers.raw import RawLoop
 from ..trial import Trial
 from .base import AT_ONCE, Scenario, cost_table, fixed_interval
@@ -28,7 +27,7 @@ async def _run(bench: Bench, result: Result) -> None:
     contenders = []
     for name, settings, _, _ in _WAYS:
         # What an interval costs and buys is the edge's; relays from the origin wait for nothing.
-        server = Headwater(name, *bench.options.settings, edge_settings=settings)
+        server = bench.headwater(name, edge_settings=settings)
         contenders.append(Contender(name=name, server=server, load=load))
         raw = _beside(name)
         contenders.append(Contender(name=raw, server=_loop_beside(bench, raw, name), load=load))

@@ -1,11 +1,12 @@
 """Many publishers: what taking their streams costs, and that no message is lost."""
 
+from typing import Any
+
 from common.cluster.records import NodeRole
 
 from ..bench import Bench, Contender
 from ..load import Load
 from ..result import Goal, Result, Table, cpu, longest_gap, ratio, rss_mib, shown, spread, user_cpu
-from ..servers.headwater import Headwater
 from ..stats import Spread
 from .base import Scenario, rows
 
@@ -21,15 +22,17 @@ _AS_IF_WATCHED = "publish.unwatched_read_ms=0"
 
 
 async def _run(bench: Bench, result: Result) -> None:
-    settings = bench.options.settings
     load = Load(
         players=0, sample=0, streams=_PUBLISHERS, seconds=bench.seconds(5), settle_s=_SETTLE_S
     )
-    origin = Headwater("headwater", *settings, judged=NodeRole.ORIGIN, edges=0)
-    watched = Headwater(_WATCHED, *settings, _AS_IF_WATCHED, judged=NodeRole.ORIGIN, edges=0)
+    only_origin: dict[str, Any] = {"judged": NodeRole.ORIGIN, "edges": 0}
+    ours = [
+        bench.headwater("headwater", **only_origin),
+        bench.headwater(_WATCHED, _AS_IF_WATCHED, **only_origin),
+        *bench.interpreted(_WATCHED, _AS_IF_WATCHED, **only_origin),
+    ]
     contenders = [
-        Contender(name=each.name, server=each, load=load)
-        for each in (origin, watched, *bench.peers)
+        Contender(name=each.name, server=each, load=load) for each in (*ours, *bench.peers)
     ]
     trials = await bench.compare(result, contenders, _REPEATS)
     headings = (f"{_PUBLISHERS} publishers, no players", "CPU %", "user %", "RSS MiB")
@@ -37,9 +40,10 @@ async def _run(bench: Bench, result: Result) -> None:
     result.tables.append(table)
     against = ratio(trials["headwater"], trials.get("nginx", []), cpu)
     if "nginx" in trials:
-        result.notes.append(
-            f"CPU of {_WATCHED} / nginx: {shown(ratio(trials[_WATCHED], trials['nginx'], cpu))}"
-        )
+        result.notes += [
+            f"CPU of {each.name} / nginx: {shown(ratio(trials[each.name], trials['nginx'], cpu))}"
+            for each in ours[1:]
+        ]
     result.goals.append(
         Goal(text=f"CPU of {_PUBLISHERS} publishers / nginx", value=against, limit=_LIMIT_RATIO)
     )
@@ -50,7 +54,7 @@ async def _many(bench: Bench, result: Result) -> None:
     """Relay each of many streams to an edge, with one player who looks at every message of it."""
     streams = bench.players(_MANY)
     load = Load(players=0, sample=streams, streams=streams, seconds=bench.seconds(10))
-    server = Headwater("headwater", *bench.options.settings, judged=NodeRole.ORIGIN)
+    server = bench.headwater(judged=NodeRole.ORIGIN)
     trial = await bench.trial(result, server, load)
     if trial is None:
         return

@@ -3,7 +3,6 @@
 from ..bench import Bench
 from ..load import Load
 from ..result import Goal, Result, Table, longest_gap, lost_players, shown, spread
-from ..servers.headwater import Headwater
 from ..stats import Spread
 from .base import Scenario
 
@@ -15,7 +14,7 @@ _GAP_MS = 250.0
 async def _run(bench: Bench, result: Result) -> None:
     joiners = bench.players(1000)
     load = Load(players=_PLAYING, joiners=joiners, join_rate=joiners, seconds=bench.seconds(3))
-    trial = await bench.trial(result, Headwater("headwater", *bench.options.settings), load)
+    trial = await bench.trial(result, bench.headwater(), load)
     if trial is None:
         return
     first = trial.joined.first_keyframe

@@ -3,7 +3,6 @@
 from ..bench import Bench
 from ..load import Load
 from ..result import Goal, Result, Table, p50, p99, shown, spread, worst
-from ..servers.headwater import Headwater
 from ..stats import Percentiles, Spread
 from .base import Scenario
 
@@ -17,7 +16,7 @@ _PULLED_MS = 300.0
 
 
 async def _run(bench: Bench, result: Result) -> None:
-    server = Headwater("headwater", *bench.options.settings)
+    server = bench.headwater()
     one = Load(players=0, sample=1, seconds=bench.seconds(10))
     steady = await bench.trial(result, server, one)
     starts = Load(players=0, sample=1, joiners=_STARTS, join_rate=_STARTS_PER_S, seconds=2)

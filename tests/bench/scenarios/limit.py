@@ -4,7 +4,6 @@ from .. import result as figures
 from ..bench import Bench
 from ..load import Load
 from ..result import Goal, Result, Table, shown, spread
-from ..servers.headwater import Headwater
 from ..stats import Spread
 from ..trial import Trial
 from .base import Scenario
@@ -37,7 +36,7 @@ async def _run(bench: Bench, result: Result) -> None:
         players = round(wanted * share)
         attempt = Result(scenario="", title="")
         load = Load(players=players, sample=50, rate=1000, seconds=bench.seconds(60), settle_s=3)
-        server = Headwater("headwater", *_SETTINGS, *bench.options.settings)
+        server = bench.headwater("headwater", *_SETTINGS)
         trial = await bench.trial(attempt, server, load)
         result.trials += attempt.trials
         if trial is None:

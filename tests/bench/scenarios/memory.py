@@ -3,7 +3,6 @@
 from ..bench import Bench, Contender
 from ..load import Load
 from ..result import Goal, Result, Table, descriptors, rss_mib, rss_per_player_kib, spread
-from ..servers.headwater import Headwater
 from .base import Scenario, rows
 
 _LIMIT_KIB = 4.0
@@ -19,7 +18,7 @@ async def _run(bench: Bench, result: Result) -> None:
         seconds=bench.seconds(2),
         quiet_s=_CACHES_FILL_S,
     )
-    servers = [Headwater("headwater", *bench.options.settings), *bench.peers]
+    servers = [bench.headwater(), *bench.peers]
     contenders = [Contender(name=each.name, server=each, load=load) for each in servers]
     trials = await bench.compare(result, contenders, 1)
     headings = ("server", "RSS MiB", "KiB per player", "descriptors")

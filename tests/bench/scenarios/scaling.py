@@ -3,7 +3,6 @@
 from ..bench import Bench, Contender
 from ..load import Load
 from ..result import Goal, Result, cpu_per_player, ratio
-from ..servers.headwater import Headwater
 from .base import STEADY_MS, Scenario, cost_table, fixed_interval
 
 _STREAMS = 100
@@ -13,11 +12,15 @@ _REPEATS = 3
 
 async def _run(bench: Bench, result: Result) -> None:
     players = bench.players(1000)
-    settings = (*fixed_interval(STEADY_MS), *bench.options.settings)
+    settings = fixed_interval(STEADY_MS)
+    one = bench.headwater(f"1 x {players:,}", *settings)
+    many = bench.headwater(f"{_STREAMS} x {players // _STREAMS:,}", *settings)
+    sides = [(1, one), (_STREAMS, many)]
+    sides += [(_STREAMS, each) for each in bench.interpreted(many.name, *settings)]
     contenders = [
         Contender(
-            name=(name := f"{streams} x {players // streams:,}"),
-            server=Headwater(name, *settings),
+            name=server.name,
+            server=server,
             load=Load(
                 players=players,
                 streams=streams,
@@ -26,16 +29,15 @@ async def _run(bench: Bench, result: Result) -> None:
                 seconds=bench.seconds(5),
             ),
         )
-        for streams in (1, _STREAMS)
+        for streams, server in sides
     ]
     trials = await bench.compare(result, contenders, _REPEATS)
     result.tables.append(cost_table(trials))
     result.notes.append(f"An interval of {STEADY_MS:g} ms, whatever flushes cost.")
-    one, many = (each.name for each in contenders)
     result.goals.append(
         Goal(
-            text=f"CPU per player, {many} / {one}",
-            value=ratio(trials[many], trials[one], cpu_per_player),
+            text=f"CPU per player, {many.name} / {one.name}",
+            value=ratio(trials[many.name], trials[one.name], cpu_per_player),
             limit=_LIMIT_RATIO,
         )
     )

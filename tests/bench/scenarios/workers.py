@@ -3,7 +3,6 @@
 from ..bench import Bench, Contender
 from ..load import Load
 from ..result import Goal, Result, cpu_per_player, ratio
-from ..servers.headwater import Headwater
 from .base import STEADY_MS, Scenario, cost_table, fixed_interval
 
 _LIMIT_RATIO = 2 / 1.8
@@ -12,11 +11,11 @@ _REPEATS = 3
 
 async def _run(bench: Bench, result: Result) -> None:
     players = bench.players(1000)
-    settings = (*fixed_interval(STEADY_MS), *bench.options.settings)
+    settings = fixed_interval(STEADY_MS)
     contenders = [
         Contender(
             name=name,
-            server=Headwater(name, *settings, workers=workers),
+            server=bench.headwater(name, *settings, workers=workers),
             load=Load(players=workers * players, rate=1000, seconds=bench.seconds(5)),
         )
         for name, workers in (("one worker", 1), ("two workers, twice the players", 2))

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 from common.cluster.records import NodeRole
@@ -14,6 +15,7 @@ from ..proc import with_children
 from .base import Running, Server
 
 STREAM: Final = "live/bench"
+_COMPILED: Final = "common/rtmp/chunk_reader.*.so"
 
 
 class ErrorLog:
@@ -46,8 +48,10 @@ class Headwater(Server):
         edges: int = 1,
         workers: int = 1,
         edge_settings: tuple[str, ...] = (),
+        code: Path | None = None,
     ) -> None:
         self.name = name
+        self._code = code
         self.settings = settings
         self._edge_settings = edge_settings
         self._judged = judged
@@ -60,7 +64,8 @@ class Headwater(Server):
 
     def version(self) -> str:
         """Return the version of this package."""
-        return f"headwater {version('headwater')}"
+        compiled = self._code is not None and any(self._code.glob(_COMPILED))
+        return f"headwater {version('headwater')}{', compiled' if compiled else ''}"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Running]:
@@ -71,6 +76,7 @@ class Headwater(Server):
             edges=self._edges,
             workers=self._workers,
             settings=self.settings,
+            code=self._code,
             node_settings={f"edge-{n}": self._edge_settings for n in range(1, self._edges + 1)},
         )
         async with LocalCluster(options, log=log.take) as cluster:

@@ -25,6 +25,14 @@ def test_a_python_path_that_is_set_stays(monkeypatch: pytest.MonkeyPatch) -> Non
     assert environment["MORE"] == "1"
 
 
+def test_other_code_takes_the_place_of_ours_where_it_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "common").mkdir()
+    (tmp_path / "common" / "__init__.py").write_text("raise SystemExit(7)")
+    command = module_command("common.supervisor.fdlimit")
+    environment = module_environment(code=tmp_path)
+    assert subprocess.run(command, env=environment, check=False).returncode == 7
+
+
 def test_the_limit_of_open_files_is_the_hard_one() -> None:
     script = (
         "import resource as r; from common.supervisor.fdlimit import raise_fd_limit;"
