@@ -30,7 +30,7 @@ HEADER_ROLES = frozenset(
 """Roles that are kept, one per track, for late joiners."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)  # as of `Message`
 class Packet:
     """One message of a stream.
 
@@ -44,5 +44,21 @@ class Packet:
     timestamp: int
     payload: bytes
     role: Role
-    codec: str = ""
-    track: int = 0
+    codec: str
+    track: int
+
+    def __init__(
+        self,
+        type_id: int,
+        timestamp: int,
+        payload: bytes,
+        role: Role,
+        codec: str = "",
+        track: int = 0,
+    ) -> None:
+        self.type_id = type_id
+        self.timestamp = timestamp
+        self.payload = payload
+        self.role = role
+        self.codec = codec
+        self.track = track

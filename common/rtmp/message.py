@@ -48,7 +48,7 @@ TIMESTAMP_MASK: Final = 0xFFFFFFFF
 """RTMP timestamps are 32-bit milliseconds, modulo 2^32 [RTMP 1.0 §4]."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)  # a generated __init__ is the part that would not be compiled
 class Message:
     """One whole message: ``timestamp`` is the 32-bit wire time in ms, ``payload`` ours to keep."""
 
@@ -56,3 +56,9 @@ class Message:
     timestamp: int
     stream_id: int
     payload: bytes
+
+    def __init__(self, type_id: int, timestamp: int, stream_id: int, payload: bytes) -> None:
+        self.type_id = type_id
+        self.timestamp = timestamp
+        self.stream_id = stream_id
+        self.payload = payload
