@@ -57,9 +57,10 @@ $(IS_COMPILED): $(EDITABLE) hatch_build.py $(shell find common origin edge tests
 
 compiled: $(IS_COMPILED) ## Compile the hot paths with mypyc, as the image has them, into build/compiled
 
-test-compiled: compiled ## Pass the unit, property, conformance and integration tests with compiled code
+test-compiled: compiled ## Pass the tests with the hot paths compiled, as the image has them
 	TEST_COMPILED=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup \
-		-m "not interpreted" -o pythonpath="$(COMPILED) ." $(or $(TESTS),tests/unit tests/property tests/conformance tests/integration)
+		-m "not interpreted" -o pythonpath="$(COMPILED) ." \
+		$(or $(TESTS),$(addprefix tests/,unit property conformance fuzz integration e2e load))
 
 lint: setup ## Check style, types and import rules
 	$(BIN)/ruff check .
