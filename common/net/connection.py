@@ -7,6 +7,7 @@ knows the protocol; the session knows what the client wants.
 
 import asyncio
 import os
+import socket
 from typing import Final, cast
 
 from common.config.address import join_address
@@ -58,6 +59,7 @@ class RtmpConnection(asyncio.Protocol):
         "_session",
         "_session_id",
         "_sibling",
+        "_socket",
         "_visitor",
         "congested",
         "core",
@@ -76,6 +78,7 @@ class RtmpConnection(asyncio.Protocol):
         self._services = services
         self._door = door  # of the port for clients; None where only our own nodes come in
         self._visitor: Visitor | None = None
+        self._socket: socket.SocketType | None = None  # of those who play
         self._sibling = sibling
         self._session_id = services.registry.new_session_id()
         self._closing = False
@@ -164,6 +167,11 @@ class RtmpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give everything back."""
+        # First of all: after this call the transport closes the descriptor, as uvloop's and
+        # asyncio's both do, and its number is the next client's. Whoever still writes gets EBADF,
+        # and our socket object, which would close it a second time, has forgotten it.
+        if self._socket is not None:
+            self._socket.detach()
         self._closing = True
         self._services.registry.forget(self)
         self._services.deadlines.forget(self)
@@ -196,6 +204,12 @@ class RtmpConnection(asyncio.Protocol):
         self.core.handle_deadline(now)
         self.pump()
         return None if self._closing else self.core.next_deadline()
+
+    def plain_socket(self) -> socket.SocketType | None:
+        """Return the socket itself, for a viewer; see `Link`."""
+        if self._socket is None:
+            self._socket = _plain_socket(self.transport)
+        return self._socket
 
     def pump(self) -> None:
         """Move events to the session and bytes to the socket until neither brings more.
@@ -334,3 +348,16 @@ def _peer_name(transport: asyncio.BaseTransport) -> str:
 
 def _descriptor(transport: asyncio.BaseTransport) -> int:
     return int(transport.get_extra_info("socket").fileno())
+
+
+def _plain_socket(transport: asyncio.BaseTransport) -> socket.SocketType | None:
+    """Return a second way to the transport's descriptor; None where its bytes are encrypted first.
+
+    The class is the small one in C, without the wrapper in Python.
+    """
+    if transport.get_extra_info("sslcontext") is not None:
+        return None
+    own = transport.get_extra_info("socket")
+    plain = socket.SocketType(own.family, own.type, own.proto, fileno=own.fileno())
+    plain.setblocking(False)  # the descriptor is that already: for the object, which may wait
+    return plain

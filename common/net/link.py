@@ -5,6 +5,7 @@ from typing import Protocol
 
 from common.logs import Log
 from common.rtmp.server import ServerConnection
+from common.stream.viewer import Outlet
 
 
 class Link(Protocol):
@@ -22,6 +23,14 @@ class Link(Protocol):
     @property
     def log(self) -> Log:
         """A logger that names the client and its session."""
+        ...
+
+    def plain_socket(self) -> Outlet | None:
+        """Return the transport's socket, to write to while that holds nothing unsent.
+
+        None: there is none that takes the bytes as they are. It is closed before the transport
+        closes the descriptor, which may be another client's at once.
+        """
         ...
 
     def pump(self) -> None:

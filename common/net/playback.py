@@ -46,9 +46,14 @@ class Playback:
         self._task: asyncio.Task[None] | None = None
         self._source = "cached"
         self._asked_at = services.now()
-        self.viewer = Viewer(link.transport, order.kind, self)
-        # What was played before may be unsent yet, and nobody tells that a second time.
-        self.viewer.congested = link.congested
+        self.viewer = Viewer(
+            link.transport,
+            order.kind,
+            self,
+            socket=link.plain_socket(),
+            # What was played before may be unsent yet, and nobody tells that a second time.
+            congested=link.congested,
+        )
 
     def begin(self) -> None:
         """Start at once if the stream is here, else as soon as it has been got hold of."""

@@ -13,11 +13,10 @@ the clock it would be a third more writes, of pictures of any age up to 50 ms.
 What is to be flushed at a time is a *round*. A long one is cut into slices, so that a publisher's
 bytes or a new viewer never wait for all of it.
 
-Cost is measured around the writes: with write buffer limits of 0 the transport hands each block to
-the kernel inside ``write``, so what is measured is what was spent. It is CPU time: on a busy
-machine the time by the clock would count what others took, and give up latency for nothing. To ask
-for it is a system call: where rounds have been of a few writes for a while, they are not measured
-and count as free.
+Cost is measured around the writes: each block is handed to the kernel there and then, so what is
+measured is what was spent. It is CPU time: on a busy machine the time by the clock would count what
+others took, and give up latency for nothing. To ask for it is a system call: where rounds have been
+of a few writes for a while, they are not measured and count as free.
 """
 
 import sys
@@ -32,8 +31,7 @@ from common.metrics import FLUSH_DURATION, FLUSH_INTERVAL, HistogramFeed
 from common.rtmp.message import MessageType
 from common.stream.blocks import Block
 from common.stream.pace import Pace, Spacings
-
-Write = Callable[[bytes], None]
+from common.stream.viewer import Viewer
 
 _SMOOTHING: Final = 0.3
 """Weight of the newest round's cost in that of a usual one."""
@@ -97,8 +95,8 @@ class Flushable(Protocol):
         """How many viewers take it."""
         ...
 
-    def begin_flush(self, now: float) -> tuple[bytes, list[Write]]:
-        """Take what is pending; return the block and the writes to call with it."""
+    def begin_flush(self, now: float) -> tuple[bytes, list[Viewer]]:
+        """Take what is pending; return the block and the viewers to write it to."""
         ...
 
 
@@ -135,9 +133,9 @@ class Flusher:
         self._ripe: list[Flushable] = []  # for the next round
         self._held: deque[tuple[float, Flushable]] = deque()  # until when; some no longer are
         self._alarm_set = False
-        self._jobs: deque[tuple[bytes, list[Write]]] = deque()
-        self._job_at = 0  # index of the next writer of the first job
-        self._gone: set[Write] = set()  # of viewers that left during this round
+        self._jobs: deque[tuple[bytes, list[Viewer]]] = deque()
+        self._job_at = 0  # index of the next viewer of the first job
+        self._gone: set[Viewer] = set()  # viewers that left during this round
         self._busy = False  # a round is scheduled or under way
         self._round_cost = 0.0
         self._round_spacing = 0.0
@@ -169,13 +167,13 @@ class Flusher:
         if not self._busy:
             self._schedule()
 
-    def retract(self, write: Write) -> None:
-        """Do not call ``write`` any more in this round: its viewer has left the output.
+    def retract(self, viewer: Viewer) -> None:
+        """Do not write to ``viewer`` any more in this round: it has left the output.
 
         It may have come back at another place of the stream, or take another stream by now.
         """
         if self._jobs:
-            self._gone.add(write)
+            self._gone.add(viewer)
 
     def finish(self, outputs: Iterable[Flushable]) -> None:
         """Write now what is pending for ``outputs``: their stream is over, the viewers will go."""
@@ -253,26 +251,33 @@ class Flusher:
             self._end_round()
 
     def _write(self, room: int) -> None:
-        """Call up to ``room`` of the writes that are left of this round."""
+        """Make up to ``room`` of the writes that are left of this round."""
         jobs = self._jobs
         while jobs and room > 0:
-            block, writers = jobs[0]
+            block, viewers = jobs[0]
             end = self._job_at + room
-            part = writers[self._job_at : end]
+            part = viewers[self._job_at : end]
             room -= max(len(part), 1)
-            if end >= len(writers):
+            if end >= len(viewers):
                 jobs.popleft()
                 self._job_at = 0
             else:
                 self._job_at = end
             if self._gone:
-                part = [write for write in part if write not in self._gone]
+                part = [viewer for viewer in part if viewer not in self._gone]
+            size = len(block)
             # The innermost loop of an edge: nothing else may stand in it.
-            for write in part:
-                try:
-                    write(block)
-                except RuntimeError:  # uvloop: closed, and its connection_lost comes later
+            for viewer in part:
+                outlet = viewer.outlet
+                if outlet is None:  # it has none, or was congested since the round began
+                    viewer.write(block)
                     continue
+                try:
+                    sent = outlet.send(block)
+                except OSError:  # full; or broken, which the sink finds out by the same error
+                    sent = 0
+                if sent != size:
+                    viewer.write_rest(block, sent)
 
     def _spent(self) -> float:
         """Return the CPU time so far, in a round that is measured."""

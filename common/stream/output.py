@@ -4,7 +4,7 @@ Theory of operation. Each packet is chunked once and put on ``_pending``. A flus
 pending into one block and writes the same block to every viewer. A viewer is in one of three
 places:
 
-* ``_ready``: takes every block; the flush calls its ``write`` and nothing else.
+* ``_ready``: takes every block; the flush hands it to the viewer's socket, and does nothing else.
 * ``_congested``: its transport holds unsent bytes; before each write its lag is checked.
 * ``_waiting``: gets nothing until a keyframe. It has just come while no complete GOP was cached,
   or it was too far behind and has been skipped: then its buffer must drain as well.
@@ -30,7 +30,7 @@ from common.media.packet import Packet, Role
 from common.media.recent import RecentPackets, ResumePoint
 from common.rtmp.message import AUDIO, VIDEO
 from common.stream.blocks import Block, OutputSpec
-from common.stream.flusher import Flusher, Write
+from common.stream.flusher import Flusher
 from common.stream.lag import LagWindow
 from common.stream.source import StreamSource
 from common.stream.viewer import Viewer
@@ -78,6 +78,7 @@ class Output:
         "_pending",
         "_pending_types",
         "_ready",
+        "_ready_list",
         "_recent_mark",
         "_settings",
         "_start_block",
@@ -85,7 +86,6 @@ class Output:
         "_stream",
         "_waiting",
         "_window",
-        "_writers",
         "flushed_at",
         "held_until",
         "ripe_at",
@@ -100,8 +100,8 @@ class Output:
         self._stream = stream
         self._flusher = flusher
         self._settings: FanoutSettings = flusher.settings
-        self._ready: dict[Viewer, Write] = {}
-        self._writers: list[Write] | None = None  # of _ready, until it changes
+        self._ready: dict[Viewer, None] = {}  # a set in the order in which they came
+        self._ready_list: list[Viewer] | None = None  # _ready for the flush, until it changes
         self._congested: set[Viewer] = set()
         self._waiting: set[Viewer] = set()
         self._pending: list[bytes] = []
@@ -176,16 +176,14 @@ class Output:
         """Forget ``viewer``; harmless when it is not here."""
         viewer.seat = None
         # Wherever it stands now, it may have been ready when this round began.
-        self._flusher.retract(viewer.sink.write)
-        if self._ready.pop(viewer, None) is not None:
-            self._writers = None
+        self._flusher.retract(viewer)
+        self._make_unready(viewer)
         self._congested.discard(viewer)
         self._waiting.discard(viewer)
 
     def viewer_congested(self, viewer: Viewer) -> None:
         """Take the slow path for ``viewer`` until its transport is drained."""
-        if self._ready.pop(viewer, None) is not None:
-            self._writers = None
+        if self._make_unready(viewer):
             self._congested.add(viewer)
 
     def viewer_drained(self, viewer: Viewer) -> None:
@@ -194,19 +192,19 @@ class Output:
             self._congested.remove(viewer)
             self._make_ready(viewer)
 
-    def begin_flush(self, now: float) -> tuple[bytes, list[Write]]:
-        """Take what is pending; return the block and the writes to call with it.
+    def begin_flush(self, now: float) -> tuple[bytes, list[Viewer]]:
+        """Take what is pending; return the block and the viewers to write it to.
 
         The few viewers that need a decision (congested, waiting) are served here; the many that
         do not are the caller's, who may do it in slices.
         """
         self._dirty = False
         block = Block(b"".join(self._pending), bytes(self._pending_types))
-        if self._writers is None:
-            self._writers = list(self._ready.values())
-        writers = self._writers
+        if self._ready_list is None:
+            self._ready_list = list(self._ready)
+        ready = self._ready_list
         self._window.note_flushed(len(block.data), now)
-        written = len(writers)
+        written = len(ready)
         for viewer in list(self._congested):
             written += self._write_congested(viewer, block.data, now)
         self._flusher.totals.count(block, written)
@@ -219,7 +217,7 @@ class Output:
         self._mark = self._gop_position()
         self._recent_mark = self._stream.recent.count
         self._start_block = None
-        return block.data, writers
+        return block.data, ready
 
     def check_lag(self, now: float) -> tuple[float, int]:
         """Kick viewers that cannot catch up; return (the longest lag in s, lagging viewers).
@@ -256,8 +254,16 @@ class Output:
             viewer.owner.viewer_started(viewer)
 
     def _make_ready(self, viewer: Viewer) -> None:
-        self._ready[viewer] = viewer.sink.write
-        self._writers = None
+        self._ready[viewer] = None
+        self._ready_list = None
+
+    def _make_unready(self, viewer: Viewer) -> bool:
+        """Return whether it was ready."""
+        if viewer not in self._ready:
+            return False
+        del self._ready[viewer]
+        self._ready_list = None
+        return True
 
     def _is_wanted_entry(self) -> bool:
         """Tell whether those who wait can start here: there is no picture to wait for."""

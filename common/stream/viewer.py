@@ -17,6 +17,17 @@ class ViewerKind(StrEnum):
     SIBLING = "sibling"  # another worker of this node
 
 
+class Outlet(Protocol):
+    """A shorter way to a sink's peer than the sink: its socket, which buffers nothing."""
+
+    def send(self, data: bytes, /) -> int:
+        """Hand over what the kernel takes at once of ``data``; return how many bytes that is.
+
+        Raises OSError where it takes nothing: it is full (BlockingIOError), broken or closed.
+        """
+        ...
+
+
 class Sink(Protocol):
     """What a viewer is written to: an asyncio transport, as far as the fan-out needs one.
 
@@ -24,7 +35,7 @@ class Sink(Protocol):
     unsent and the fast path need not ask.
     """
 
-    def write(self, data: bytes, /) -> None:
+    def write(self, data: bytes | memoryview, /) -> None:
         """Send or buffer ``data``; never blocks."""
         ...
 
@@ -69,24 +80,37 @@ class Viewer:
     """A viewer and where it stands."""
 
     __slots__ = (
+        "_socket",
         "began_at",
         "beyond_flushes",
         "congested",
         "header_version",
         "kind",
         "lagging_since",
+        "outlet",
         "owner",
         "seat",
         "sink",
         "started",
     )
 
-    def __init__(self, sink: Sink, kind: ViewerKind, owner: ViewerOwner) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        kind: ViewerKind,
+        owner: ViewerOwner,
+        *,
+        socket: Outlet | None = None,  # the sink's, if it has one that may be written to
+        congested: bool = False,
+    ) -> None:
         self.sink = sink
         self.kind = kind
         self.owner = owner
+        self._socket = socket
+        self.outlet = None if congested else socket
+        """Takes bytes past the sink; None while that holds unsent ones, which must go first."""
         self.seat: Seat | None = None
-        self.congested = False
+        self.congested = congested
         self.started = False
         self.lagging_since: float | None = None  # skipped, waits for its buffer and a keyframe
         self.began_at = 0.0
@@ -101,19 +125,25 @@ class Viewer:
         except RuntimeError:  # uvloop: closed, and its connection_lost comes later
             return 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write ``data``; a sink that is closed already takes no notice."""
         with suppress(RuntimeError):  # as above
             self.sink.write(data)
 
+    def write_rest(self, block: bytes, sent: int) -> None:
+        """Write what the outlet has not taken of ``block``, which stays the one that all share."""
+        self.write(memoryview(block)[sent:] if sent else block)
+
     def writing_paused(self) -> None:
         """Take note that the sink holds unsent bytes (asyncio's ``pause_writing``)."""
         self.congested = True
+        self.outlet = None
         if self.seat is not None:
             self.seat.viewer_congested(self)
 
     def writing_resumed(self) -> None:
         """Take note that all is sent (asyncio's ``resume_writing``)."""
         self.congested = False
+        self.outlet = self._socket
         if self.seat is not None:
             self.seat.viewer_drained(self)

@@ -1,5 +1,6 @@
 """A fan-out in memory: a loop that is turned by hand, and viewers whose buffers can be watched."""
 
+import errno
 import heapq
 from collections import deque
 from collections.abc import Callable
@@ -93,13 +94,28 @@ class FakeSink:
         self.seats: list[int] = []  # where in `written` each viewer begins
         self.on_write: Callable[[], None] = lambda: None
 
-    def write(self, data: bytes) -> None:
+    def send(self, data: bytes) -> int:
+        """Takes what the kernel has room for, as a socket does."""
+        if self.closed:
+            raise OSError(errno.EBADF, "closed")
+        assert not self.unsent, "overtakes what is unsent"
+        self.on_write()
+        taken = len(data) if self.room is None else min(self.room, len(data))
+        if not taken:
+            raise BlockingIOError
+        if self.room is not None:
+            self.room -= taken
+        self.written += data[:taken]
+        self.writes.append(data[:taken])
+        return taken
+
+    def write(self, data: bytes | memoryview) -> None:
         """Takes what the kernel has room for, keeps the rest."""
         if self.closed:
             raise RuntimeError("closed, as uvloop says it")
         self.on_write()
         self.written += data
-        self.writes.append(data)
+        self.writes.append(bytes(data))
         self.unsent += len(data)
         self._send()
         if self.unsent and not self.paused and self.viewer is not None:
@@ -166,9 +182,10 @@ class FakeViewer:
     def __init__(self, sink: FakeSink | None = None, kind: ViewerKind = ViewerKind.PLAYER) -> None:
         self.sink = sink or FakeSink()
         self.owner = FakeOwner()
-        self.viewer = Viewer(self.sink, kind, self.owner)
+        self.viewer = Viewer(
+            self.sink, kind, self.owner, socket=self.sink, congested=self.sink.paused
+        )
         self.sink.viewer = self.viewer
-        self.viewer.congested = self.sink.paused
         self._seat = len(self.sink.seats)
         self.sink.seats.append(len(self.sink.written))
 

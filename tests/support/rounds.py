@@ -1,9 +1,8 @@
 """Streams whose viewers cost something to write to, for the tests of the flusher."""
 
-from collections.abc import Callable
-
 from common.config.model import FanoutSettings
 from common.media.packet import Role
+from common.stream.viewer import Viewer
 from tests.support.fanout import FakeViewer, Fanout
 
 GATHER_S = 0.001
@@ -61,6 +60,6 @@ class Costly:
         self._fanout = fanout
         self._cost_s = cost_s
 
-    def begin_flush(self, now: float) -> tuple[bytes, list[Callable[[bytes], None]]]:
+    def begin_flush(self, now: float) -> tuple[bytes, list[Viewer]]:
         self._fanout.loop.now += self._cost_s
         return b"", []

@@ -169,9 +169,9 @@ class Recorder:
 
     # What a sink and an owner are asked.
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Take bytes."""
-        self.messages += self._reader.feed(data)
+        self.messages += self._reader.feed(bytes(data))
 
     def get_write_buffer_size(self) -> int:
         """Everything is sent."""

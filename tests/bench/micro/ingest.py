@@ -68,9 +68,9 @@ class Wire:
     """A transport that takes everything at once and keeps what it took until it is asked."""
 
     def __init__(self) -> None:
-        self.written: list[bytes] = []
+        self.written: list[bytes | memoryview] = []
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Keeps ``data``."""
         self.written.append(data)
 
