@@ -64,7 +64,6 @@ class RtmpConnection(asyncio.Protocol):
         "congested",
         "core",
         "transport",
-        "watch_id",
         "watched_at",
     )
 
@@ -86,7 +85,6 @@ class RtmpConnection(asyncio.Protocol):
         self._lost = False
         self._lingered = 0
         self.watched_at = NEVER
-        self.watch_id = 0
 
     @property
     def peer(self) -> str:

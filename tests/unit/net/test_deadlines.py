@@ -12,7 +12,6 @@ from tests.support.fanout import ManualLoop
 class Sleeper:
     def __init__(self, *deadlines: float | None) -> None:
         self.watched_at = NEVER
-        self.watch_id = 0
         self.called: list[float] = []
         self._next = list(deadlines)
 
@@ -104,3 +103,18 @@ def test_who_is_forgotten_is_not_called_and_can_be_watched_again(bench: Bench) -
     bench.deadlines.watch(sleeper, start + 2)
     bench.tick(1)
     assert sleeper.called == [start + 2]
+
+
+def test_who_is_forgotten_by_another_at_the_same_time_is_not_called(bench: Bench) -> None:
+    first, second = Sleeper(), Sleeper()
+
+    def forget_both(now: float) -> None:
+        first.called.append(now)
+        bench.deadlines.forget(first)
+        bench.deadlines.forget(second)
+
+    for each in (first, second):
+        each.check_deadline = forget_both  # type: ignore[method-assign] # whoever comes first
+        bench.deadlines.watch(each, bench.clock.now + 1)
+    bench.tick(1)
+    assert len(first.called) == 1
