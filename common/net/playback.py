@@ -21,7 +21,6 @@ class Playback:
         "_asked_at",
         "_audio",
         "_link",
-        "_order",
         "_paused",
         "_services",
         "_source",
@@ -33,11 +32,10 @@ class Playback:
     )
 
     def __init__(
-        self, link: Link, services: Services, request: PlayRequested, order: PlayOrder
+        self, link: Link, services: Services, request: PlayRequested, kind: ViewerKind
     ) -> None:
         self._link = link
         self._services = services
-        self._order = order
         self._stream_id = request.stream_id
         self._audio = link.core.wants_audio  # it may have switched one off before `play`
         self._video = link.core.wants_video
@@ -48,21 +46,21 @@ class Playback:
         self._asked_at = services.now()
         self.viewer = Viewer(
             link.transport,
-            order.kind,
+            kind,
             self,
             socket=link.plain_socket(),
             # What was played before may be unsent yet, and nobody tells that a second time.
             congested=link.congested,
         )
 
-    def begin(self) -> None:
+    def begin(self, order: PlayOrder) -> None:
         """Start at once if the stream is here, else as soon as it has been got hold of."""
-        stream = self._services.role.find(self._order)
+        stream = self._services.role.find(order)
         if stream is not None:
-            self._begin(stream)
+            self._begin(stream, order)
         else:
             self._source = "pulled"
-            self._task = self._services.loop.create_task(self._wait())
+            self._task = self._services.loop.create_task(self._wait(order))
             close_on_error(self._task, self._link)
 
     def congestion(self, congested: bool) -> None:
@@ -120,15 +118,15 @@ class Playback:
         self._link.core.end_play(self._stream_id)
         self._link.close(reason)
 
-    async def _wait(self) -> None:
+    async def _wait(self, order: PlayOrder) -> None:
         try:
-            stream = await self._services.role.acquire(self._order)
+            stream = await self._services.role.acquire(order)
         except StreamNotFound as error:
             self._refuse("NetStream.Play.StreamNotFound", str(error))
         except HeadwaterError as error:
             self._refuse("NetStream.Play.Failed", str(error))
         else:
-            self._begin(stream)
+            self._begin(stream, order)
             self._link.pump()
         self._task = None
 
@@ -137,14 +135,14 @@ class Playback:
         self._link.core.reject_play(self._stream_id, code, description)
         self._link.pump()
 
-    def _begin(self, stream: LiveStream) -> None:
+    def _begin(self, stream: LiveStream, order: PlayOrder) -> None:
         if not self._link.core.accept_play(self._stream_id):
             return  # stopped while we were looking
         # The answers must be on the wire before the first media byte.
         if output := self._link.core.data_to_send():
             self._link.write(output)
         self._stream = stream
-        self._attach(stream, since=self._order.hello.since if self._order.hello else None)
+        self._attach(stream, since=order.hello.since if order.hello else None)
 
     def _attach(
         self, stream: LiveStream, *, resume: bool = False, since: ResumePoint | None = None
@@ -153,7 +151,7 @@ class Playback:
             stream_id=self._stream_id,
             audio=self._audio,
             video=self._video,
-            relay=self._order.kind is not ViewerKind.PLAYER,
+            relay=self.viewer.kind is not ViewerKind.PLAYER,
             chunk_size=self._services.chunk_size,
         )
         stream.attach(self.viewer, spec, self._services.now(), resume=resume, since=since)

@@ -173,8 +173,8 @@ class Session:
         order = PlayOrder(name=name, kind=self._viewer_kind(), hello=self._hello)
         self._stop_playing()
         # Begun after it is known here: its first block may meet a congested transport.
-        self._playback = Playback(self.link, self._services, event, order)
-        self._playback.begin()
+        self._playback = Playback(self.link, self._services, event, order.kind)
+        self._playback.begin(order)
 
     def _stop_playing(self) -> None:
         playback, self._playback = self._playback, None
