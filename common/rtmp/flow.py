@@ -53,8 +53,8 @@ class TokenBucket:
 
     def __init__(self, rate_per_s: float, burst: int, now: float) -> None:
         self._rate_per_s = rate_per_s
-        self._burst = float(burst)
-        self._tokens = self._burst
+        self._burst: float = burst
+        self._tokens = float(burst)
         self._filled_at = now
 
     def take(self, now: float) -> bool:
@@ -69,30 +69,28 @@ class TokenBucket:
 
 
 class ProgressWatch:
-    """Notices an unfinished message that dribbles in, byte by byte, to hold memory for ever."""
+    """Notices an unfinished message that dribbles in, byte by byte, to hold memory for ever.
+
+    There is one while a message is unfinished; ``received`` counts all bytes so far.
+    """
 
     __slots__ = ("_received", "deadline")
 
-    def __init__(self) -> None:
-        self.deadline: float | None = None
-        """When to call `is_stalled`; None while there is no unfinished message."""
+    def __init__(self, received: int, now: float) -> None:
+        self.deadline = 0.0
+        """When to call `is_stalled`."""
         self._received = 0
+        self.restart(received, now)
 
-    def note_read(self, unfinished: bool, finished_any: bool, received: int, now: float) -> None:
-        """Take note of a read: what it left unfinished, and whether it finished a message."""
-        if not unfinished:
-            self.deadline = None
-        elif finished_any or self.deadline is None:
-            self._restart(received, now)
+    def restart(self, received: int, now: float) -> None:
+        """Begin the window anew: a message was finished, and the next one is begun."""
+        self.deadline = now + MESSAGE_PROGRESS_WINDOW_S
+        self._received = received
 
     def is_stalled(self, received: int, now: float) -> bool:
         """Tell at the deadline whether too little came; start the next window otherwise."""
-        if self.deadline is None or now < self.deadline:
+        if now < self.deadline:
             return False
         stalled = received - self._received < MESSAGE_PROGRESS_BYTES
-        self._restart(received, now)
+        self.restart(received, now)
         return stalled
-
-    def _restart(self, received: int, now: float) -> None:
-        self.deadline = now + MESSAGE_PROGRESS_WINDOW_S
-        self._received = received

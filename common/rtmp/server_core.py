@@ -83,7 +83,7 @@ class ServerCore(Connection[ServerEvent]):
         self._since: float | None = now  # when the state was entered; None: not known yet
         self._received_at = now
         self._ping_sent_at: float | None = None
-        self._progress = ProgressWatch()
+        self._progress: ProgressWatch | None = None  # while a message is unfinished
         self.stream_id = 0  # message stream of the publish or play
         self.publish_name = ""
         self.stream_ids: tuple[int, ...] = ()  # made by createStream, not deleted
@@ -104,14 +104,12 @@ class ServerCore(Connection[ServerEvent]):
         self._received_at = now
         self._ping_sent_at = None  # any byte is a sign of life: some players answer no pings
         super().receive_data(data, now)
-        unfinished = self._reader.unfinished_bytes > 0
-        if unfinished or self._progress.deadline is not None:
-            self._progress.note_read(
-                unfinished=unfinished,
-                finished_any=self.messages_received != finished_before,
-                received=self.bytes_received,
-                now=now,
-            )
+        if not self._reader.unfinished_bytes:
+            self._progress = None
+        elif self._progress is None:
+            self._progress = ProgressWatch(self.bytes_received, now)
+        elif self.messages_received != finished_before:
+            self._progress.restart(self.bytes_received, now)
 
     # Deadlines
 
@@ -126,15 +124,15 @@ class ServerCore(Connection[ServerEvent]):
         due = self._state_deadline()
         if due is None:  # nothing will be due by itself, but look again: the state may change
             due = self._now + self._limits.request_timeout_s
-        stall = self._progress.deadline
-        return due if stall is None or due < stall else stall
+        progress = self._progress
+        return due if progress is None else min(due, progress.deadline)
 
     def handle_deadline(self, now: float) -> None:
         """Do what is due: ping an idle player, or close with the reason of the timeout."""
         if self.closed:
             return
         self._know_time(now)
-        if self._progress.is_stalled(self.bytes_received, now):
+        if self._progress is not None and self._progress.is_stalled(self.bytes_received, now):
             self._close("message_stalled", "an unfinished message makes no progress")
             return
         due = self._state_deadline()

@@ -53,28 +53,21 @@ def test_bucket_never_holds_more_than_its_burst() -> None:
 
 
 def test_an_unfinished_message_without_progress_is_stalled() -> None:
-    watch = ProgressWatch()
-    watch.note_read(unfinished=True, finished_any=False, received=100, now=0.0)
-    assert watch.deadline == MESSAGE_PROGRESS_WINDOW_S
-    # More dribble does not move the deadline.
-    watch.note_read(unfinished=True, finished_any=False, received=101, now=9.0)
+    watch = ProgressWatch(received=100, now=0.0)
     assert watch.deadline == MESSAGE_PROGRESS_WINDOW_S
     assert not watch.is_stalled(102, 9.9)
     assert watch.is_stalled(102, 10.0)
 
 
 def test_an_unfinished_message_that_grows_is_not_stalled() -> None:
-    watch = ProgressWatch()
-    watch.note_read(unfinished=True, finished_any=False, received=0, now=0.0)
+    watch = ProgressWatch(received=0, now=0.0)
     assert not watch.is_stalled(MESSAGE_PROGRESS_BYTES, 10.0)
     assert watch.deadline == 10.0 + MESSAGE_PROGRESS_WINDOW_S
 
 
-def test_finished_messages_restart_or_end_the_watch() -> None:
-    watch = ProgressWatch()
-    watch.note_read(unfinished=True, finished_any=False, received=0, now=0.0)
-    watch.note_read(unfinished=True, finished_any=True, received=10, now=4.0)
+def test_finished_messages_restart_the_watch() -> None:
+    watch = ProgressWatch(received=0, now=0.0)
+    watch.restart(received=10, now=4.0)
     assert watch.deadline == 4.0 + MESSAGE_PROGRESS_WINDOW_S
-    watch.note_read(unfinished=False, finished_any=True, received=20, now=5.0)
-    assert watch.deadline is None
-    assert not watch.is_stalled(20, 100.0)
+    assert not watch.is_stalled(10, 13.9)
+    assert watch.is_stalled(10, 14.0)
