@@ -139,7 +139,7 @@ class ClientConnection(Connection[ClientEvent]):
         if self._state is not _State.NEW or not isinstance(self._handshake, ClientHandshake):
             raise UsageError("a client connection starts once")
         self._state = _State.HANDSHAKE
-        self._outbound.append(self._handshake.start())
+        self._put_out(self._handshake.start())
 
     def send_media(self, type_id: int, timestamp: int, payload: bytes) -> None:
         """Send audio, video or data (a type-18 body); dropped once the connection is closed.

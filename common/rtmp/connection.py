@@ -89,7 +89,7 @@ class Connection(ABC, Generic[Event]):
         self._takes_media = False
         self._unwanted_messages = 0
         self._events: list[Event | Message | Closed] = []
-        self._outbound: list[bytes] = []
+        self._outbound: list[bytes] | None = None  # None: nothing, as nearly always
 
     # What the shell calls
 
@@ -127,11 +127,8 @@ class Connection(ABC, Generic[Event]):
 
     def data_to_send(self) -> bytes:
         """Return the bytes to write; empty when there are none."""
-        if not self._outbound:
-            return b""
-        data = b"".join(self._outbound)
-        self._outbound.clear()
-        return data
+        outbound, self._outbound = self._outbound, None
+        return b"".join(outbound) if outbound is not None else b""
 
     # What the two ends implement
 
@@ -151,7 +148,7 @@ class Connection(ABC, Generic[Event]):
     def _shake_hands(self, handshake: ServerHandshake | ClientHandshake, data: bytes) -> bytes:
         answer = handshake.receive(data)
         if answer:
-            self._outbound.append(answer)
+            self._put_out(answer)
         if not handshake.complete:
             return b""
         self._handshake = None  # 3 KiB that an idle viewer need not hold
@@ -258,11 +255,17 @@ class Connection(ABC, Generic[Event]):
     def _send(
         self, type_id: int, payload: bytes, *, csid: int, stream_id: int = 0, timestamp: int = 0
     ) -> None:
-        self._outbound.append(
+        self._put_out(
             chunk_message(
                 type_id, timestamp, stream_id, payload, csid=csid, chunk_size=self._chunk_size
             )
         )
+
+    def _put_out(self, data: bytes) -> None:
+        if self._outbound is None:
+            self._outbound = [data]
+        else:
+            self._outbound.append(data)
 
     def _announce_chunk_size(self, chunk_size: int) -> None:
         self._send_control(MessageType.SET_CHUNK_SIZE, control.encode_u32(chunk_size))
