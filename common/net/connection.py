@@ -351,11 +351,12 @@ def _descriptor(transport: asyncio.BaseTransport) -> int:
 def _plain_socket(transport: asyncio.BaseTransport) -> socket.SocketType | None:
     """Return a second way to the transport's descriptor; None where its bytes are encrypted first.
 
-    The class is the small one in C, without the wrapper in Python.
+    The class is the small one in C, without the wrapper in Python. Whoever asks must `detach` it
+    before the transport closes the descriptor: else it closes that too, whosever it is by then.
     """
-    if transport.get_extra_info("sslcontext") is not None:
-        return None
     own = transport.get_extra_info("socket")
+    if own is None or transport.get_extra_info("sslcontext") is not None:
+        return None
     plain = socket.SocketType(own.family, own.type, own.proto, fileno=own.fileno())
     plain.setblocking(False)  # the descriptor is that already: for the object, which may wait
     return plain
