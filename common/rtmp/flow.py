@@ -53,8 +53,8 @@ class TokenBucket:
 
     def __init__(self, rate_per_s: float, burst: int, now: float) -> None:
         self._rate_per_s = rate_per_s
-        self._burst: float = burst
-        self._tokens = float(burst)
+        self._burst = float(burst)
+        self._tokens = self._burst
         self._filled_at = now
 
     def take(self, now: float) -> bool:
