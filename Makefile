@@ -22,7 +22,7 @@ TEST_WORKERS ?= 4
 	chart-test image-test cluster-test chart-docs chart-lock manifests docs lock docker-lock clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(EDITABLE) ## Make .venv with everything locked in requirements.lock
 
@@ -46,9 +46,6 @@ test: setup ## Pass all tests: unit, property, conformance, fuzz corpus, integra
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 $(IS_COMPILED): $(EDITABLE) hatch_build.py $(shell find common origin edge tests/bench -name '*.py')
-	@$(BIN)/python -c 'import sysconfig, pathlib, shutil, sys; sys.exit(not (shutil.which("cc") \
-		and pathlib.Path(sysconfig.get_path("include"), "Python.h").exists()))' \
-		|| { echo "This needs a C compiler and the headers of Python (on Debian and Ubuntu: apt-get install gcc libc6-dev python3-dev)"; exit 1; }
 	rm -rf $(COMPILED) build/wheel
 	HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(BIN)/python -m hatchling build -t wheel -d build/wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile \
@@ -139,5 +136,5 @@ chart-lock: ## Resolve the tools of chart-test anew (needs uv: pip install uv)
 	done
 
 clean: ## Remove the virtual environment and all caches
-	rm -rf $(VENV) .venv-chart .venv-checkov .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-chart .venv-checkov build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

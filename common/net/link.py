@@ -28,8 +28,8 @@ class Link(Protocol):
     def plain_socket(self) -> Outlet | None:
         """Return the transport's socket, to write to while that holds nothing unsent.
 
-        None: there is none that takes the bytes as they are. It is closed before the transport
-        closes the descriptor, which may be another client's at once.
+        None: there is none that takes the bytes as they are. It is detached before the transport
+        closes the descriptor, which may be another client's at once: a late write raises OSError.
         """
         ...
 

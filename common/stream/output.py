@@ -4,7 +4,7 @@ Theory of operation. Each packet is chunked once and put on ``_pending``. A flus
 pending into one block and writes the same block to every viewer. A viewer is in one of three
 places:
 
-* ``_ready``: takes every block; the flush hands it to the viewer's socket, and does nothing else.
+* ``_ready``: takes every block; the flush hands it to the viewer's outlet, and does nothing else.
 * ``_congested``: its transport holds unsent bytes; before each write its lag is checked.
 * ``_waiting``: gets nothing until a keyframe. It has just come while no complete GOP was cached,
   or it was too far behind and has been skipped: then its buffer must drain as well.

@@ -11,7 +11,7 @@ from .clip import Clip, ClipFile
 from .load import Load
 from .result import Result
 from .servers.base import Server
-from .servers.headwater import Headwater
+from .servers.headwater import Headwater, is_compiled
 from .trial import Trial, run_trial
 
 Round = Mapping[str, Trial]
@@ -93,7 +93,7 @@ class Bench:
 
     def interpreted(self, name: str, *settings: str, **options: Any) -> list[Headwater]:
         """Return the same as this code has it, to hold a compiled build against; or nothing."""
-        if self.options.code is None:
+        if not is_compiled(self.options.code) or is_compiled(None):
             return []
         name = f"{name}, interpreted"
         return [Headwater(name, *settings, *self.options.settings, **options)]

@@ -85,6 +85,11 @@ def bench(
     ] = None,
 ) -> None:
     """Run scenarios and report."""
+    if code is not None and not (code / "common").is_dir():
+        print(
+            f"headwater bench: no code of Headwater in {code}; try make compiled", file=sys.stderr
+        )
+        raise typer.Exit(USAGE_ERROR)
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     options = Options(
         players=players, seconds=seconds, repeats=repeats, settings=tuple(set_ or ()), code=code

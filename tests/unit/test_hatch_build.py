@@ -32,3 +32,14 @@ def test_what_runs_for_each_message_is_compiled(monkeypatch: pytest.MonkeyPatch)
         "common/stream/live.py",
         "common/stream/output.py",
     } <= set(hatch_build.sources())
+
+
+def test_a_missing_compiler_is_named_before_anything_is_tried(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    assert hatch_build._lacking() == "a C compiler"
+    monkeypatch.setenv("CC", "clang")
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    assert hatch_build._lacking() == f"the headers of Python ({tmp_path}/Python.h)"

@@ -23,7 +23,8 @@ _POLL_S: Final = 0.02
 _TICK_S: Final = 1.0
 
 _REST_S: Final = 0.002
-"""How long a crowd that only counts rests between two looks at its sockets, while it is measured.
+"""How long a crowd that only counts rests between two looks at its sockets, while it is measured:
+it is woken once in that time at most.
 
 On loopback whoever writes to a player that sleeps pays for waking it, which no server does across a
 network. Without the rest a crowd sleeps and is woken hundreds of times in a round, more or less

@@ -41,8 +41,9 @@ class Player:
     """A player on a non-blocking socket; its owner calls `on_writable` once, then `on_readable`.
 
     Without a ``script`` it is no RTMP client: it takes bytes from when it is connected. It still
-    answers once, as clients of RTMP do: TCP acknowledges somebody who never says a word with more
-    packets, which the sender would not be spared [delayed ACK, "pingpong" mode].
+    answers once, as clients of RTMP do, with a byte that nobody reads: the TCP of somebody who
+    never says a word acknowledges at other times [delayed ACK, "pingpong" mode of Linux], which
+    the sender feels.
     """
 
     __slots__ = (

@@ -69,7 +69,7 @@ def _ratios(trials: dict[str, list[Trial]], peers: Sequence[Server]) -> Table:
         others = [peer.name for peer in peers] + [_beside(name)]
         against = [shown(ratio(trials[name], trials[each], cpu)) for each in others]
         rows.append((name, *against))
-        # What no server that writes to each player can go below, on this machine.
+        # What nobody can go below here who writes each block to each player by itself.
         limits = [shown(ratio(trials[others[-1]], trials[each], cpu)) for each in others[:-1]]
         rows.append((others[-1], *limits, "1"))
     return Table(headings=tuple(headings), rows=rows)

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+import common
 from common.cluster.records import NodeRole
 from common.local.cluster import ClusterOptions, LocalCluster
 from common.local.node_process import NodeInfo
@@ -16,6 +17,12 @@ from .base import Running, Server
 
 STREAM: Final = "live/bench"
 _COMPILED: Final = "common/rtmp/chunk_reader.*.so"
+_HERE: Final = Path(common.__file__).parents[1]
+
+
+def is_compiled(code: Path | None) -> bool:
+    """Tell whether the hot paths in ``code`` are compiled; None: in what runs here."""
+    return any((code or _HERE).glob(_COMPILED))
 
 
 class ErrorLog:
@@ -64,8 +71,8 @@ class Headwater(Server):
 
     def version(self) -> str:
         """Return the version of this package."""
-        compiled = self._code is not None and any(self._code.glob(_COMPILED))
-        return f"headwater {version('headwater')}{', compiled' if compiled else ''}"
+        how = "compiled" if is_compiled(self._code) else "interpreted"
+        return f"headwater {version('headwater')}, {how}"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Running]:

@@ -25,6 +25,8 @@ def test_the_help_names_every_scenario() -> None:
         ("fanout", "--players", "0"),
         ("fanout", "--seconds", "soon"),
         ("fanout", "--unknown"),
+        ("fanout", "--code", "/nowhere"),
+        ("fanout", "--code", "/"),  # or it would measure the code that runs, and say nothing
     ],
 )
 def test_bad_use_is_exit_code_2_with_the_problem_on_stderr(arguments: tuple[str, ...]) -> None:
