@@ -68,11 +68,11 @@ lint: setup ## Check style, types and import rules
 fuzz: setup ## Fuzz every decoder for SECONDS each (default 20); SEED=n tries other inputs
 	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),20) --seed $(or $(SEED),1)
 
-failure-lab: setup ## Kill, freeze and part everything under load; write tests/failure/RESULTS.md
-	$(BIN)/python -m tests.failure.run --long --write $(SCENARIOS)
+failure-lab: compiled ## Kill, freeze and part everything under load; write tests/failure/RESULTS.md
+	PYTHONPATH=$(COMPILED):. $(BIN)/python -P -m tests.failure.run --long --write $(SCENARIOS)
 
-soak: setup ## Let faults come and go for SOAK minutes (default 30): nothing may grow
-	$(BIN)/python -m tests.failure.soak --minutes $(or $(SOAK),30)
+soak: compiled ## Let faults come and go for SOAK minutes (default 30): nothing may grow
+	PYTHONPATH=$(COMPILED):. $(BIN)/python -P -m tests.failure.soak --minutes $(or $(SOAK),30)
 
 bench: compiled ## Measure beside other servers and a raw send loop; write tests/bench/RESULTS.md
 	@$(BIN)/headwater bench $(or $(SCENARIOS),all) --code $(COMPILED) --fetch --out tests/bench
