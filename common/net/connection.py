@@ -10,7 +10,6 @@ import os
 import socket
 from typing import Final, cast
 
-from common.config.address import join_address
 from common.errors import PeerError
 from common.logs import Log, get_log
 from common.metrics import CONNECTIONS_REFUSED
@@ -18,6 +17,7 @@ from common.net.deadlines import NEVER
 from common.net.door import Door, Visitor
 from common.net.services import Services
 from common.net.session import Session
+from common.net.transport import descriptor, peer_name, plain_socket
 from common.rtmp.events import Closed
 from common.rtmp.message import Message
 from common.rtmp.server import ServerConnection
@@ -92,7 +92,7 @@ class RtmpConnection(asyncio.Protocol):
         if self._lost:
             return ""
         told = self._visitor.address if self._visitor is not None else ""
-        return told or _peer_name(self.transport)
+        return told or peer_name(self.transport)
 
     @property
     def log(self) -> Log:
@@ -117,7 +117,7 @@ class RtmpConnection(asyncio.Protocol):
         )
         self._session = Session(self, services, sibling=self._sibling)
         try:
-            services.registry.admit(self, _descriptor(transport), relay=self._door is None)
+            services.registry.admit(self, descriptor(transport), relay=self._door is None)
             if self._door is not None:
                 self._visitor = self._open_door(self._door)
         except PeerError as error:
@@ -206,7 +206,7 @@ class RtmpConnection(asyncio.Protocol):
     def plain_socket(self) -> socket.SocketType | None:
         """Return the socket itself, for a viewer; see `Link`."""
         if self._socket is None:
-            self._socket = _plain_socket(self.transport)
+            self._socket = plain_socket(self.transport)
         return self._socket
 
     def pump(self) -> None:
@@ -332,31 +332,3 @@ class RtmpConnection(asyncio.Protocol):
         if not self._lost:
             # A peer that does not take our last bytes within the linger never will.
             self.transport.abort()
-
-
-def _peer_name(transport: asyncio.BaseTransport) -> str:
-    peer = transport.get_extra_info("peername")
-    if not isinstance(peer, tuple):
-        return "unix"
-    host = str(peer[0])
-    if "." in host:
-        host = host.removeprefix("::ffff:")  # IPv4 through a socket for both
-    return join_address(host, peer[1])
-
-
-def _descriptor(transport: asyncio.BaseTransport) -> int:
-    return int(transport.get_extra_info("socket").fileno())
-
-
-def _plain_socket(transport: asyncio.BaseTransport) -> socket.SocketType | None:
-    """Return a second way to the transport's descriptor; None where its bytes are encrypted first.
-
-    The class is the small one in C, without the wrapper in Python. Whoever asks must `detach` it
-    before the transport closes the descriptor: else it closes that too, whosever it is by then.
-    """
-    own = transport.get_extra_info("socket")
-    if own is None or transport.get_extra_info("sslcontext") is not None:
-        return None
-    plain = socket.SocketType(own.family, own.type, own.proto, fileno=own.fileno())
-    plain.setblocking(False)  # the descriptor is that already: for the object, which may wait
-    return plain

@@ -139,13 +139,19 @@ def test_a_viewer_that_begins_congested_has_no_short_way_until_it_has_drained(
     assert watcher.viewer.outlet is sink
 
 
-def test_an_answer_that_congests_a_viewer_during_a_round_is_not_overtaken() -> None:
+def stop_in_mid_round() -> tuple[Fanout, Ways, FakeViewer]:
+    """Begins a round and leaves one viewer of it for the next slice."""
     fanout, _ = begin(16, slice_viewers=16)
     sink = Ways()
     last = fanout.watch(sink=sink)
     fanout.push(Role.FRAME, b"F1")
     fanout.loop.turn()
     assert len(last.payloads()) == 1, "a slice is left"
+    return fanout, sink, last
+
+
+def test_an_answer_that_congests_a_viewer_during_a_round_is_not_overtaken() -> None:
+    fanout, sink, last = stop_in_mid_round()
     sink.room = 0
     sink.write(b"")
     sink.unsent = 1
@@ -156,11 +162,7 @@ def test_an_answer_that_congests_a_viewer_during_a_round_is_not_overtaken() -> N
 
 
 def test_who_has_left_in_the_middle_of_a_round_is_sent_nothing_more() -> None:
-    fanout, _ = begin(16, slice_viewers=16)
-    sink = Ways()
-    last = fanout.watch(sink=sink)
-    fanout.push(Role.FRAME, b"F1")
-    fanout.loop.turn()
+    fanout, sink, last = stop_in_mid_round()
     fanout.stream.detach(last.viewer)
     sink.error = OSError(errno.EBADF, "closed")
     fanout.flush()
