@@ -66,7 +66,8 @@ class RedisWorld:
     """A table in Redis, under a key prefix of its own."""
 
     def __init__(self, url: str, mode: str = "single") -> None:
-        self.settings = redis_settings_for(url, mode=mode)
+        # What it does is the question, not how soon: a busy machine may hold a server up.
+        self.settings = redis_settings_for(url, mode=mode, timeout_s=10.0)
         self.url = url
         self.prefix = self.settings.key_prefix
 
