@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from common.errors import HeadwaterError
 
@@ -11,7 +11,7 @@ from .clip import Clip, ClipFile
 from .load import Load
 from .result import Result
 from .servers.base import Server
-from .servers.headwater import Headwater, is_compiled
+from .servers.headwater import Headwater, HeadwaterOptions, is_compiled
 from .trial import Trial, run_trial
 
 Round = Mapping[str, Trial]
@@ -86,12 +86,16 @@ class Bench:
                     done[contender.name].append(trial)
         return done
 
-    def headwater(self, name: str = "headwater", *settings: str, **options: Any) -> Headwater:
+    def headwater(
+        self, name: str = "headwater", *settings: str, **options: Unpack[HeadwaterOptions]
+    ) -> Headwater:
         """Return a Headwater as it was asked for; what was set on the command line wins."""
         asked = self.options
         return Headwater(name, *settings, *asked.settings, code=asked.code, **options)
 
-    def interpreted(self, name: str, *settings: str, **options: Any) -> list[Headwater]:
+    def interpreted(
+        self, name: str, *settings: str, **options: Unpack[HeadwaterOptions]
+    ) -> list[Headwater]:
         """Return the same as this code has it, to hold a compiled build against; or nothing."""
         if not is_compiled(self.options.code) or is_compiled(None):
             return []

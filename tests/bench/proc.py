@@ -36,11 +36,11 @@ class ProcessFigures:
 
 def read_process(pid: int) -> ProcessFigures:
     """Return the figures of a process. Raises OSError when it is gone."""
-    folder = Path("/proc", str(pid))
+    folder = _folder(pid)
     stat = parse_stat((folder / "stat").read_text())
     switches = parse_switches((folder / "status").read_text())
     return ProcessFigures(
-        cpu_s=_exact_cpu_s(folder) or (stat[_UTIME] + stat[_STIME]) / _TICKS_PER_S,
+        cpu_s=_cpu_s(folder, stat),
         user_s=stat[_UTIME] / _TICKS_PER_S,
         rss_bytes=_exact_rss_bytes(folder) or stat[_RSS] * _PAGE_BYTES,
         descriptors=len(os.listdir(folder / "fd")),
@@ -49,17 +49,32 @@ def read_process(pid: int) -> ProcessFigures:
     )
 
 
+def read_cpu_s(pids: Iterable[int]) -> float:
+    """Return the CPU time of processes, and look at nothing that is dear to look at.
+
+    For a process with much memory or thousands of sockets that is the rest of the figures.
+    Raises OSError when one is gone.
+    """
+    return sum(
+        _cpu_s(folder, parse_stat((folder / "stat").read_text())) for folder in map(_folder, pids)
+    )
+
+
 def read_processes(pids: Iterable[int]) -> ProcessFigures:
     """Return the sum over processes. Raises OSError when one is gone."""
     return sum(map(read_process, pids), ProcessFigures())
 
 
-def _exact_cpu_s(folder: Path) -> float:
-    """Return the CPU time of all threads; 0 where the kernel has no schedstat."""
+def _folder(pid: int) -> Path:
+    return Path("/proc", str(pid))
+
+
+def _cpu_s(folder: Path, stat: list[int]) -> float:
+    """Return the CPU time of all threads; in ticks where the kernel has no schedstat."""
     try:
         ran = [(each / "schedstat").read_text().split()[0] for each in folder.glob("task/*")]
     except OSError:
-        return 0.0
+        return (stat[_UTIME] + stat[_STIME]) / _TICKS_PER_S
     return sum(map(int, ran)) / 1e9
 
 

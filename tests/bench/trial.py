@@ -14,7 +14,7 @@ from common.supervisor.fdlimit import raise_fd_limit
 from .load import Load, Met
 from .metrics import Metrics
 from .players.fleet import Fleet
-from .proc import ProcessFigures, machine_busy_s, read_processes
+from .proc import ProcessFigures, machine_busy_s, read_cpu_s, read_processes
 from .publishers.fleet import Published, Publishing
 from .servers.base import Running, Server
 
@@ -162,28 +162,29 @@ class _Course:
         """Take the server's figures for the time, while those join who join only now."""
         load, running = self._load, self._running
         began = monotonic()
-        first, others, busy = self._read(), read_processes(running.others), machine_busy_s()
+        first, others_s = read_processes(running.pids), read_cpu_s(running.others)
+        busy = machine_busy_s()
         joining = None
         if load.joiners:
             joining = asyncio.create_task(self._let_join(stack))
-        last, by_second = first, []
+        last_s, by_second = first.cpu_s, []
         while (left := began + load.seconds - monotonic()) > 0:
             tick = min(left, _TICK_S)
             await asyncio.sleep(tick)
-            now = self._read()
-            by_second.append((now.cpu_s - last.cpu_s) / tick * 100)
-            last = now
+            now_s = read_cpu_s(running.pids)
+            by_second.append((now_s - last_s) / tick * 100)
+            last_s = now_s
             self._say(f"{self._playing:,} play, {by_second[-1]:.0f} % CPU")
         joined = await joining if joining is not None else Met()
         seconds = monotonic() - began
-        last, per_s = self._read(), 1 / seconds
+        last, per_s = read_processes(running.pids), 1 / seconds
         used = 100 * per_s
         grown = first.rss_bytes - with_sample.rss_bytes
         return Usage(
             seconds=seconds,
             cpu=(last.cpu_s - first.cpu_s) * used,
             user=(last.user_s - first.user_s) * used,
-            others=(read_processes(running.others).cpu_s - others.cpu_s) * used,
+            others=(read_cpu_s(running.others) - others_s) * used,
             machine=(machine_busy_s() - busy) * used,
             rss_bytes=last.rss_bytes,
             rss_grown_bytes=last.rss_bytes - first.rss_bytes,
@@ -208,9 +209,6 @@ class _Course:
         options = {**self._common, **options}
         if count or options.get("stalled"):
             await fleet.join(processes, count, rate, **options)
-
-    def _read(self) -> ProcessFigures:
-        return read_processes(self._running.pids)
 
     async def _scrape(self) -> Metrics | None:
         return await self._running.metrics() if self._running.metrics is not None else None

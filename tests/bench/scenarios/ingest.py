@@ -1,12 +1,11 @@
 """Many publishers: what taking their streams costs, and that no message is lost."""
 
-from typing import Any
-
 from common.cluster.records import NodeRole
 
 from ..bench import Bench, Contender
 from ..load import Load
 from ..result import Goal, Result, Table, cpu, longest_gap, ratio, rss_mib, shown, spread, user_cpu
+from ..servers.headwater import HeadwaterOptions
 from ..stats import Spread
 from .base import Scenario, rows
 
@@ -25,7 +24,7 @@ async def _run(bench: Bench, result: Result) -> None:
     load = Load(
         players=0, sample=0, streams=_PUBLISHERS, seconds=bench.seconds(5), settle_s=_SETTLE_S
     )
-    only_origin: dict[str, Any] = {"judged": NodeRole.ORIGIN, "edges": 0}
+    only_origin: HeadwaterOptions = {"judged": NodeRole.ORIGIN, "edges": 0}
     ours = [
         bench.headwater("headwater", **only_origin),
         bench.headwater(_WATCHED, _AS_IF_WATCHED, **only_origin),

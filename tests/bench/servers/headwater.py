@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 
 import common
 from common.cluster.records import NodeRole
@@ -23,6 +23,15 @@ _HERE: Final = Path(common.__file__).parents[1]
 def is_compiled(code: Path | None) -> bool:
     """Tell whether the hot paths in ``code`` are compiled; None: in what runs here."""
     return any((code or _HERE).glob(_COMPILED))
+
+
+class HeadwaterOptions(TypedDict, total=False):
+    """What a cluster is to be beside its settings."""
+
+    judged: NodeRole
+    edges: int
+    workers: int
+    edge_settings: tuple[str, ...]
 
 
 class ErrorLog:

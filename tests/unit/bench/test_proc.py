@@ -9,6 +9,7 @@ from tests.bench.proc import (
     machine_busy_s,
     parse_stat,
     parse_switches,
+    read_cpu_s,
     read_process,
     with_children,
 )
@@ -42,6 +43,7 @@ def test_this_process_and_its_child() -> None:
     assert me.rss_bytes > 1 << 20
     assert me.descriptors >= 3
     assert me.cpu_s == pytest.approx(sum(os.times()[:2]), abs=0.5)
+    assert me.cpu_s <= read_cpu_s([os.getpid()]) <= me.cpu_s + 0.5
     assert machine_busy_s() > 0
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         assert child.pid in with_children(os.getpid())
