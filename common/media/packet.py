@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 
 class Role(IntEnum):
@@ -24,7 +25,7 @@ class Role(IntEnum):
     DROP = 10  # nothing to forward: empty body, seek marker, clearDataFrame
 
 
-HEADER_ROLES = frozenset(
+HEADER_ROLES: Final = frozenset(
     {Role.METADATA, Role.VIDEO_HEADER, Role.VIDEO_INFO, Role.AUDIO_HEADER, Role.AUDIO_INFO}
 )
 """Roles that are kept, one per track, for late joiners."""

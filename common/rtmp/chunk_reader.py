@@ -46,11 +46,10 @@ By the specification it always does [RTMP 1.0 §5.3.1.2.4], and FMLE relies on i
 "the same time again". A stream that has run for longer than this would visibly jump."""
 
 # As `FMT1`: two fields share a word.
-_FMT0 = Struct(">IIHB")  # time 3, length 3, type 1, stream id 4 (little-endian, [§5.3.1.2.1])
+# Time 3, length 3, type 1, stream id 4 (little-endian, [§5.3.1.2.1]).
+_FMT0: Final = Struct(">IIHB")
 # With a basic header of one byte in front, the fields are whole words.
-_TIME_AND_LENGTH = Struct(">II")  # basic header 1, time 3; length 3, type 1
-_STREAM_ID = Struct("<I")
-_STREAM_ID_AT: Final = 8
+_TIME_AND_LENGTH: Final = Struct(">II")  # basic header 1, time 3; length 3, type 1
 
 _ALL_HEADER_BYTES: Final = (12, 8, 4, 1)  # with a basic header of one byte
 
@@ -163,6 +162,8 @@ class ChunkReader:
         """
         streams = self._streams
         chunk_size = self._chunk_size
+        time: int
+        length: int
         while pos < end and room > 0:
             first = data[pos]
             stream = streams.get(first & 0x3F)  # none for 0 and 1, which begin longer headers
@@ -204,7 +205,9 @@ class ChunkReader:
             if first < 0x40:
                 stream.timestamp = time
                 stream.delta = time if time <= _MAX_FIRST_DELTA_MS else 0
-                stream.stream_id = _STREAM_ID.unpack_from(data, pos + _STREAM_ID_AT)[0]
+                stream.stream_id = (  # little-endian
+                    data[pos + 8] | data[pos + 9] << 8 | data[pos + 10] << 16 | data[pos + 11] << 24
+                )
             else:
                 stream.timestamp = (stream.timestamp + time) & TIMESTAMP_MASK
                 stream.delta = time

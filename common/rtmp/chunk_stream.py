@@ -8,8 +8,8 @@ from common.errors import ChunkError
 NOT_EXTENDED: Final = -1
 
 # Two fields share a word where 3-byte fields leave no other alignment.
-FMT1 = Struct(">IHB")  # delta 3, length 3, type 1
-U32 = Struct(">I")
+FMT1: Final = Struct(">IHB")  # delta 3, length 3, type 1
+U32: Final = Struct(">I")
 
 HEADER_BYTES: Final = (11, 7, 3, 0)  # by fmt, without the basic header
 

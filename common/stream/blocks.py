@@ -2,24 +2,30 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from common.media.packet import Packet
-from common.rtmp.chunk_writer import CSID_AUDIO, CSID_DATA, CSID_VIDEO, chunk_message
-from common.rtmp.message import AUDIO, DATA_AMF0, VIDEO
-
-_CSIDS: Final = {AUDIO: CSID_AUDIO, VIDEO: CSID_VIDEO, DATA_AMF0: CSID_DATA}
+from common.rtmp.chunk_writer import CSID_AUDIO, CSID_DATA, CSID_VIDEO, put_message
+from common.rtmp.message import AUDIO, VIDEO
 
 
-@dataclass(frozen=True, slots=True)
 class Block:
-    """Chunked messages, to be written as they are, and the type of each for the totals."""
+    """Chunked messages, to be written as they are, and how many of each kind, for the totals."""
 
-    data: bytes
-    types: bytes
+    __slots__ = ("audio", "data", "other", "video")
 
-    def __add__(self, other: "Block") -> "Block":
-        return Block(self.data + other.data, self.types + other.types)
+    def __init__(self, data: bytes, audio: int, video: int, other: int) -> None:
+        self.data = data
+        self.audio = audio
+        self.video = video
+        self.other = other
+
+    def __add__(self, more: "Block") -> "Block":
+        return Block(
+            self.data + more.data,
+            self.audio + more.audio,
+            self.video + more.video,
+            self.other + more.other,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,22 +46,23 @@ class OutputSpec:
             return self.video
         return True
 
-    def chunk(self, packet: Packet, timestamp: int) -> bytes:
-        """Return ``packet`` on the wire, as of ``timestamp``."""
-        type_id = packet.type_id
-        return chunk_message(
-            type_id,
-            timestamp,
-            self.stream_id,
-            packet.payload,
-            csid=_CSIDS[type_id],
-            chunk_size=self.chunk_size,
-        )
-
     def block(self, packets: Iterable[Packet], timestamp: int | None = None) -> Block:
         """Return those ``packets`` that are taken, at their own times or all at ``timestamp``."""
-        taken = [packet for packet in packets if self.takes(packet)]
-        pieces = [
-            self.chunk(each, each.timestamp if timestamp is None else timestamp) for each in taken
-        ]
-        return Block(b"".join(pieces), bytes([each.type_id for each in taken]))
+        pieces: list[bytes] = []
+        audio = video = other = 0
+        for packet in packets:
+            if not self.takes(packet):
+                continue
+            type_id = packet.type_id
+            if type_id == AUDIO:
+                audio += 1
+                csid = CSID_AUDIO
+            elif type_id == VIDEO:
+                video += 1
+                csid = CSID_VIDEO
+            else:
+                other += 1
+                csid = CSID_DATA
+            at = packet.timestamp if timestamp is None else timestamp
+            put_message(pieces, type_id, at, self.stream_id, packet.payload, csid, self.chunk_size)
+        return Block(b"".join(pieces), audio, video, other)

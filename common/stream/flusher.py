@@ -22,16 +22,14 @@ of a few writes for a while, they are not measured and count as free.
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from time import monotonic, thread_time
 from typing import Final, Protocol
 
 from common.config.model import FanoutSettings
 from common.metrics import FLUSH_DURATION, FLUSH_INTERVAL, HistogramFeed
-from common.rtmp.message import MessageType
-from common.stream.blocks import Block
+from common.stream.flushable import FanoutTotals, Flushable
 from common.stream.pace import Pace, Spacings
-from common.stream.viewer import Viewer
+from common.stream.viewer import Audience, Viewer
 
 _SMOOTHING: Final = 0.3
 """Weight of the newest round's cost in that of a usual one."""
@@ -59,45 +57,6 @@ _GATHER_MAX_S: Final = 0.005
 _DEAR_ROUND_S: Final = 0.002
 """Rounds that are cheap though the interval is long, as of many streams, wait for so much of it: a
 round for each would cost more than what it writes."""
-
-
-@dataclass(slots=True)
-class FanoutTotals:
-    """What a worker has written since its start, as plain integers."""
-
-    bytes_out: int = 0
-    audio_out: int = 0
-    video_out: int = 0
-    data_out: int = 0
-    skipped_gops: int = 0
-
-    def count(self, block: Block, viewers: int) -> None:
-        """Take note that ``viewers`` were written ``block``."""
-        types = block.types
-        self.bytes_out += len(block.data) * viewers
-        self.audio_out += types.count(MessageType.AUDIO) * viewers
-        self.video_out += types.count(MessageType.VIDEO) * viewers
-        self.data_out += types.count(MessageType.DATA_AMF0) * viewers
-
-
-class Flushable(Protocol):
-    """Something with blocks to write: an output. The times are the flusher's to set."""
-
-    flushed_at: float
-    """When its last round began; 0 before the first."""
-    ripe_at: float
-    """From when on its next message has it flushed; 0 unless it is held."""
-    held_until: float
-    """When it is flushed without one."""
-
-    @property
-    def viewers(self) -> int:
-        """How many viewers take it."""
-        ...
-
-    def begin_flush(self, now: float) -> tuple[bytes, list[Viewer]]:
-        """Take what is pending; return the block and the viewers to write it to."""
-        ...
 
 
 class Scheduler(Protocol):
@@ -133,9 +92,10 @@ class Flusher:
         self._ripe: list[Flushable] = []  # for the next round
         self._held: deque[tuple[float, Flushable]] = deque()  # until when; some no longer are
         self._alarm_set = False
-        self._jobs: deque[tuple[bytes, list[Viewer]]] = deque()
+        self._jobs: deque[tuple[bytes, Audience]] = deque()
         self._job_at = 0  # index of the next viewer of the first job
         self._gone: set[Viewer] = set()  # viewers that left during this round
+        self._changed = False  # whether some did, or have another outlet now
         self._busy = False  # a round is scheduled or under way
         self._round_cost = 0.0
         self._round_spacing = 0.0
@@ -147,22 +107,30 @@ class Flusher:
         """The spacing of an output's flushes in force."""
         return self._pace.interval_s
 
+    @property
+    def _gather_s(self) -> float:
+        """How long a round waits for what comes with its beginning, where flushes are spaced."""
+        if self._usual_cost >= _DEAR_ROUND_S:
+            return _GATHER_S
+        return max(_GATHER_S, min(self._pace.interval_s * _GATHER_SHARE, _GATHER_MAX_S))
+
     def wake(self, output: Flushable) -> None:
         """Take note that ``output`` has something pending; it calls once until it is flushed."""
         now = self.now()
         interval = self._pace.interval_s
-        ripe_at = output.flushed_at + interval * (1 - _EARLY)
+        times = output.times
+        ripe_at = times.flushed_at + interval * (1 - _EARLY)
         if ripe_at - now < _AT_ONCE_S:
             self.flush(output)
             return
-        output.ripe_at = ripe_at
-        output.held_until = now + interval
-        self._held.append((output.held_until, output))
+        times.ripe_at = ripe_at
+        times.held_until = now + interval
+        self._held.append((times.held_until, output))
         self._set_alarm(interval)
 
     def flush(self, output: Flushable) -> None:
         """Let ``output`` be in the next round."""
-        output.ripe_at = 0.0
+        output.times.ripe_at = 0.0
         self._ripe.append(output)
         if not self._busy:
             self._schedule()
@@ -174,17 +142,23 @@ class Flusher:
         """
         if self._jobs:
             self._gone.add(viewer)
+            self._changed = True
+
+    def outlet_changed(self) -> None:
+        """Look at the outlet of each viewer in what is left of this round: one has lost its own."""
+        if self._jobs:
+            self._changed = True
 
     def finish(self, outputs: Iterable[Flushable]) -> None:
         """Write now what is pending for ``outputs``: their stream is over, the viewers will go."""
         self._write(sys.maxsize)  # a round that is under way comes first, in order
-        self._gone.clear()
+        self._forget_changes()
         for output in outputs:
             if output in self._ripe:
                 self._ripe.remove(output)
-            elif not output.ripe_at:
+            elif not output.times.ripe_at:
                 continue
-            output.ripe_at = 0.0
+            output.times.ripe_at = 0.0
             self._jobs.append(output.begin_flush(self.now()))
         self._write(sys.maxsize)
 
@@ -200,8 +174,11 @@ class Flusher:
         now = self.now()
         while held:
             until, output = held[0]
-            if output.ripe_at and output.held_until == until:
-                if (left := until - now) > 0:
+            times = output.times
+            if times.ripe_at and times.held_until == until:
+                # What is due within a gathering goes with this one: timers may come early, and one
+                # for less than their resolution comes again and again until then.
+                if (left := until - now) > self._gather_s:
                     self._set_alarm(left)
                     return
                 self.flush(output)
@@ -209,12 +186,8 @@ class Flusher:
 
     def _schedule(self) -> None:
         self._busy = True
-        interval = self._pace.interval_s
-        if self._usual_cost >= _DEAR_ROUND_S:
-            self._loop.call_later(_GATHER_S, self._begin_round)
-        elif interval >= _AT_ONCE_S:
-            delay = max(_GATHER_S, min(interval * _GATHER_SHARE, _GATHER_MAX_S))
-            self._loop.call_later(delay, self._begin_round)
+        if self._pace.interval_s >= _AT_ONCE_S or self._usual_cost >= _DEAR_ROUND_S:
+            self._loop.call_later(self._gather_s, self._begin_round)
         else:
             # Not this very moment: messages that came in one read go out in one block.
             self._loop.call_soon(self._begin_round)
@@ -230,11 +203,12 @@ class Flusher:
         began = self._spent()
         spacings = Spacings()
         for output in ripe:
-            if output.flushed_at:
-                since = now - output.flushed_at
+            times = output.times
+            if times.flushed_at:
+                since = now - times.flushed_at
                 self.intervals.observe(since)
                 spacings.add(since, output.viewers)
-            output.flushed_at = now
+            times.flushed_at = now
             self._jobs.append(output.begin_flush(now))
         self._round_spacing = spacings.mean_s
         self._write_slice(began)
@@ -254,37 +228,50 @@ class Flusher:
         """Make up to ``room`` of the writes that are left of this round."""
         jobs = self._jobs
         while jobs and room > 0:
-            block, viewers = jobs[0]
-            end = self._job_at + room
-            part = viewers[self._job_at : end]
-            room -= max(len(part), 1)
-            if end >= len(viewers):
+            block, audience = jobs[0]
+            begin = self._job_at
+            end = min(begin + room, len(audience.viewers))
+            room -= max(end - begin, 1)
+            if end == len(audience.viewers):
                 jobs.popleft()
                 self._job_at = 0
             else:
                 self._job_at = end
-            if self._gone:
-                part = [viewer for viewer in part if viewer not in self._gone]
+            if self._changed:
+                self._write_one_by_one(block, audience.viewers[begin:end])
+                continue
+            viewers = audience.viewers
+            outlets = audience.outlets
             size = len(block)
-            # The innermost loop of an edge: nothing else may stand in it.
-            for viewer in part:
-                outlet = viewer.outlet
-                if outlet is None:  # it has none, or was congested since the round began
-                    viewer.write(block)
+            # The innermost loop of an edge: nothing else may stand in it. As `Viewer.take`.
+            for at in range(begin, end):
+                outlet = outlets[at]
+                if outlet is None:
+                    viewers[at].write(block)
                     continue
                 try:
                     sent = outlet.send(block)
-                except OSError:  # full; or broken, which the sink finds out by the same error
+                except OSError:
                     sent = 0
                 if sent != size:
-                    viewer.write_rest(block, sent)
+                    viewers[at].write_rest(block, sent)
+
+    def _write_one_by_one(self, block: bytes, viewers: list[Viewer]) -> None:
+        """Write to those of ``viewers`` that are still here, by the way that each has now."""
+        for viewer in viewers:
+            if viewer not in self._gone:
+                viewer.take(block)
+
+    def _forget_changes(self) -> None:
+        self._gone.clear()
+        self._changed = False
 
     def _spent(self) -> float:
         """Return the CPU time so far, in a round that is measured."""
         return self._cpu_time() if self._measured else 0.0
 
     def _end_round(self) -> None:
-        self._gone.clear()
+        self._forget_changes()
         cost = self._round_cost
         if self._measured:
             self.durations.observe(cost)

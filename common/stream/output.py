@@ -1,8 +1,7 @@
 """One serialisation of a stream, shared by all the viewers that take it.
 
-Theory of operation. Each packet is chunked once and put on ``_pending``. A flush joins what is
-pending into one block and writes the same block to every viewer. A viewer is in one of three
-places:
+Theory of operation. Each packet is put on ``_pending``. A flush makes what is pending into one
+block of chunks and writes the same block to every viewer. A viewer is in one of three places:
 
 * ``_ready``: takes every block; the flush hands it to the viewer's outlet, and does nothing else.
 * ``_congested``: its transport holds unsent bytes; before each write its lag is checked.
@@ -28,12 +27,12 @@ from common.config.model import FanoutSettings
 from common.media.gop import GopCache, HeaderCache
 from common.media.packet import Packet, Role
 from common.media.recent import RecentPackets, ResumePoint
-from common.rtmp.message import AUDIO, VIDEO
 from common.stream.blocks import Block, OutputSpec
+from common.stream.flushable import FlushTimes
 from common.stream.flusher import Flusher
 from common.stream.lag import LagWindow
 from common.stream.source import StreamSource
-from common.stream.viewer import Viewer
+from common.stream.viewer import Audience, Viewer
 
 _KEYFRAME: Final = Role.KEYFRAME
 _AUDIO: Final = Role.AUDIO
@@ -70,15 +69,14 @@ class Output:
     """The viewers of one stream that share one serialisation."""
 
     __slots__ = (
+        "_audience",
         "_congested",
         "_dirty",
         "_entry",
         "_flusher",
         "_mark",
         "_pending",
-        "_pending_types",
         "_ready",
-        "_ready_list",
         "_recent_mark",
         "_settings",
         "_start_block",
@@ -86,26 +84,21 @@ class Output:
         "_stream",
         "_waiting",
         "_window",
-        "flushed_at",
-        "held_until",
-        "ripe_at",
         "spec",
+        "times",
     )
 
     def __init__(self, stream: Source, spec: OutputSpec, flusher: Flusher) -> None:
         self.spec = spec
-        self.flushed_at = 0.0
-        self.ripe_at = 0.0
-        self.held_until = 0.0
+        self.times = FlushTimes()
         self._stream = stream
         self._flusher = flusher
         self._settings: FanoutSettings = flusher.settings
         self._ready: dict[Viewer, None] = {}  # a set in the order in which they came
-        self._ready_list: list[Viewer] | None = None  # _ready for the flush, until it changes
+        self._audience: Audience | None = None  # _ready for the flush, until it changes
         self._congested: set[Viewer] = set()
         self._waiting: set[Viewer] = set()
-        self._pending: list[bytes] = []
-        self._pending_types = bytearray()
+        self._pending: list[Packet] = []
         self._entry: EntryPoint | None = None
         self._dirty = False
         self._mark = self._gop_position()
@@ -120,27 +113,21 @@ class Output:
         return len(self._ready) + len(self._congested) + len(self._waiting)
 
     def add(self, packet: Packet) -> None:
-        """Serialise ``packet``; it is written at the next flush."""
-        type_id = packet.type_id
-        role = packet.role
-        spec = self.spec
-        if type_id == AUDIO:
-            if not spec.audio:
-                return
-        elif type_id == VIDEO and not spec.video:
+        """Take ``packet``; it is written at the next flush."""
+        if not self.spec.takes(packet):
             return
+        role = packet.role
         if role is _KEYFRAME or (self._waiting and role is _AUDIO and self._is_wanted_entry()):
             self._entry = EntryPoint(
                 len(self._pending),
                 self._header_block(packet.timestamp),
                 self._stream.header_version,
             )
-        self._pending.append(spec.chunk(packet, packet.timestamp))
-        self._pending_types.append(type_id)
+        self._pending.append(packet)
         if not self._dirty:
             self._dirty = True
             self._flusher.wake(self)
-        elif self.ripe_at and self._flusher.now() >= self.ripe_at:
+        elif self.times.ripe_at and self._flusher.now() >= self.times.ripe_at:
             self._flusher.flush(self)
 
     def join(
@@ -183,6 +170,7 @@ class Output:
 
     def viewer_congested(self, viewer: Viewer) -> None:
         """Take the slow path for ``viewer`` until its transport is drained."""
+        self._flusher.outlet_changed()
         if self._make_unready(viewer):
             self._congested.add(viewer)
 
@@ -192,19 +180,19 @@ class Output:
             self._congested.remove(viewer)
             self._make_ready(viewer)
 
-    def begin_flush(self, now: float) -> tuple[bytes, list[Viewer]]:
+    def begin_flush(self, now: float) -> tuple[bytes, Audience]:
         """Take what is pending; return the block and the viewers to write it to.
 
         The few viewers that need a decision (congested, waiting) are served here; the many that
         do not are the caller's, who may do it in slices.
         """
         self._dirty = False
-        block = Block(b"".join(self._pending), bytes(self._pending_types))
-        if self._ready_list is None:
-            self._ready_list = list(self._ready)
-        ready = self._ready_list
+        block = self.spec.block(self._pending)
+        if self._audience is None:
+            self._audience = Audience(self._ready)
+        audience = self._audience
         self._window.note_flushed(len(block.data), now)
-        written = len(ready)
+        written = len(audience.viewers)
         for viewer in list(self._congested):
             written += self._write_congested(viewer, block.data, now)
         self._flusher.totals.count(block, written)
@@ -213,11 +201,10 @@ class Output:
                 self._start_waiting(self._entry, now)
             self._entry = None
         self._pending.clear()
-        self._pending_types.clear()
         self._mark = self._gop_position()
         self._recent_mark = self._stream.recent.count
         self._start_block = None
-        return block.data, ready
+        return block.data, audience
 
     def check_lag(self, now: float) -> tuple[float, int]:
         """Kick viewers that cannot catch up; return (the longest lag in s, lagging viewers).
@@ -255,14 +242,14 @@ class Output:
 
     def _make_ready(self, viewer: Viewer) -> None:
         self._ready[viewer] = None
-        self._ready_list = None
+        self._audience = None
 
     def _make_unready(self, viewer: Viewer) -> bool:
         """Return whether it was ready."""
         if viewer not in self._ready:
             return False
         del self._ready[viewer]
-        self._ready_list = None
+        self._audience = None
         return True
 
     def _is_wanted_entry(self) -> bool:
@@ -270,8 +257,7 @@ class Output:
         return self._entry is None and not (self.spec.video and self._stream.has_video)
 
     def _start_waiting(self, entry: EntryPoint, now: float) -> None:
-        at = entry.index
-        block = Block(b"".join(self._pending[at:]), bytes(self._pending_types[at:]))
+        block = self.spec.block(self._pending[entry.index :])
         headers = entry.headers
         for viewer in [each for each in self._waiting if not each.congested]:
             self._waiting.remove(viewer)

@@ -4,6 +4,7 @@ A viewer has no queue of messages of its own: what it has not taken yet lies in 
 references to blocks that all viewers share.
 """
 
+from collections.abc import Iterable
 from contextlib import suppress
 from enum import StrEnum
 from typing import Protocol
@@ -134,6 +135,18 @@ class Viewer:
         """Write what the outlet has not taken of ``block``, which stays the one that all share."""
         self.write(memoryview(block)[sent:] if sent else block)
 
+    def take(self, block: bytes) -> None:
+        """Write ``block`` by the shortest way there is at the moment."""
+        if self.outlet is None:
+            self.write(block)
+            return
+        try:
+            sent = self.outlet.send(block)
+        except OSError:  # full; or broken, which the sink finds out by the same error
+            sent = 0
+        if sent != len(block):
+            self.write_rest(block, sent)
+
     def writing_paused(self) -> None:
         """Take note that the sink holds unsent bytes (asyncio's ``pause_writing``)."""
         self.congested = True
@@ -147,3 +160,17 @@ class Viewer:
         self.outlet = self._socket
         if self.seat is not None:
             self.seat.viewer_drained(self)
+
+
+class Audience:
+    """Viewers that take the same blocks, and the outlet of each beside them, or None.
+
+    The outlets are a list of their own because a flush looks at nothing else of a viewer: with a
+    thousand of them whatever it looks at is cold memory.
+    """
+
+    __slots__ = ("outlets", "viewers")
+
+    def __init__(self, viewers: Iterable[Viewer]) -> None:
+        self.viewers = list(viewers)
+        self.outlets = [viewer.outlet for viewer in self.viewers]

@@ -73,6 +73,11 @@ class ManualLoop:
             self._ready.popleft()()
         return due > 0
 
+    def fire_early(self) -> None:
+        """Makes the next timer's call now, as libuv may: its time stands still within a turn."""
+        self._ready.append(heapq.heappop(self._timers)[2])
+        self.turn()
+
     def settle(self) -> None:
         """Makes calls, and waits for timers, until nothing is left to do."""
         while self.turn() or self._timers:

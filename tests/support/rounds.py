@@ -2,7 +2,8 @@
 
 from common.config.model import FanoutSettings
 from common.media.packet import Role
-from common.stream.viewer import Viewer
+from common.stream.flushable import FlushTimes
+from common.stream.viewer import Audience
 from tests.support.fanout import FakeViewer, Fanout
 
 GATHER_S = 0.001
@@ -56,10 +57,10 @@ class Costly:
 
     def __init__(self, fanout: Fanout, viewers: int, cost_s: float) -> None:
         self.viewers = viewers
-        self.flushed_at = self.ripe_at = self.held_until = 0.0
+        self.times = FlushTimes()
         self._fanout = fanout
         self._cost_s = cost_s
 
-    def begin_flush(self, now: float) -> tuple[bytes, list[Viewer]]:
+    def begin_flush(self, now: float) -> tuple[bytes, Audience]:
         self._fanout.loop.now += self._cost_s
-        return b"", []
+        return b"", Audience([])

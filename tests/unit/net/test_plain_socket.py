@@ -14,7 +14,8 @@ import uvloop
 
 from common.media.packet import Role
 from common.net.connection import RtmpConnection
-from common.stream.viewer import Viewer
+from common.stream.flushable import FlushTimes
+from common.stream.viewer import Audience, Viewer
 from tests.support.rtmp_node import (
     HOST,
     NetClient,
@@ -47,14 +48,14 @@ class LateRound:
     viewers = 1
 
     def __init__(self, viewer: Viewer) -> None:
-        self.flushed_at = self.ripe_at = self.held_until = 0.0
+        self.times = FlushTimes()
         self.begun = False
         self._viewer = viewer
 
-    def begin_flush(self, now: float) -> tuple[bytes, list[Viewer]]:
+    def begin_flush(self, now: float) -> tuple[bytes, Audience]:
         """Returns bytes that are nobody's."""
         self.begun = True
-        return b"for somebody else", [self._viewer]
+        return b"for somebody else", Audience([self._viewer])
 
 
 async def playing(node: Node, client: NetClient) -> tuple[RtmpConnection, Viewer]:

@@ -55,14 +55,16 @@ def test_outputs_are_held_each_for_its_own_time() -> None:
     fanout.loop.now += 0.03
     fanout.flusher.flush(other)
     fanout.flush()
-    fanout.loop.now = one.flushed_at + 0.047
+    fanout.loop.now = one.times.flushed_at + 0.047
     fanout.flusher.wake(other)
     fanout.flusher.wake(one)
     settle_at_once(fanout)
-    assert one.flushed_at == pytest.approx(fanout.loop.now, abs=0.05 * GATHER_SHARE)
-    assert other.flushed_at < one.flushed_at
+    assert one.times.flushed_at == pytest.approx(fanout.loop.now, abs=0.05 * GATHER_SHARE)
+    assert other.times.flushed_at < one.times.flushed_at
     fanout.flush()
-    assert other.flushed_at == pytest.approx(one.flushed_at + 0.05, abs=2 * 0.05 * GATHER_SHARE)
+    assert other.times.flushed_at == pytest.approx(
+        one.times.flushed_at + 0.05, abs=2 * 0.05 * GATHER_SHARE
+    )
 
 
 def test_an_output_that_was_flushed_in_time_is_not_flushed_again_at_the_end_of_its_time() -> None:
@@ -75,6 +77,24 @@ def test_an_output_that_was_flushed_in_time_is_not_flushed_again_at_the_end_of_i
     assert len(watcher.sink.writes) == 3
     fanout.flush()  # the alarm for F1 comes
     assert len(watcher.sink.writes) == 3
+
+
+@pytest.mark.parametrize("early_s", [0.0002, 0.002, 0.02])
+def test_an_alarm_that_comes_early_asks_for_none_that_comes_at_once(early_s: float) -> None:
+    fanout, (watcher,) = begin(1, min_interval_ms=50)
+    loop = fanout.loop
+    one_round(fanout)
+    loop.now += 0.02
+    fanout.push(Role.FRAME, b"F1")
+    loop.turn()
+    assert loop.next_timer is not None
+    loop.now = loop.next_timer - early_s
+    loop.fire_early()
+    while watcher.payloads()[-1] != b"F1":
+        assert loop.next_timer is not None
+        assert loop.next_timer - loop.now >= 0.001 - 1e-9
+        loop.now = loop.next_timer
+        loop.turn()
 
 
 def advance(fanout: Fanout, until: float) -> None:

@@ -233,7 +233,7 @@ def test_a_stream_that_begins_or_goes_on_beside_a_large_one_stretches_no_interva
         fanout.push(Role.FRAME, b"F")
         if number >= 30:
             small = Costly(fanout, 1, 0.0)
-            small.flushed_at = 0.0 if number % 2 else fanout.loop.now - 500
+            small.times.flushed_at = 0.0 if number % 2 else fanout.loop.now - 500
             fanout.flusher.flush(small)
         fanout.flush()
         if number >= 20:
