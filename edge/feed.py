@@ -24,7 +24,7 @@ class RelayFeed:
         self._live = live
         self._limits = limits
         self._timeline = RelayTimeline()
-        self._feed = StreamFeed(live, self._timeline, limits)
+        self._feed = StreamFeed(live, self._timeline, limits, self._take_source)
         self._epoch: int | None = None  # of the route in use
         self._fed_epoch: int | None = None  # of the last source that did not name itself
         self._begun = False  # whether this relay has brought anything
@@ -48,25 +48,22 @@ class RelayFeed:
 
     def take(self, messages: list[Message]) -> None:
         """Take the relay's next messages."""
-        begin = 0
-        for index, message in enumerate(messages):
-            if message.type_id == DATA_AMF0 and is_source(message.payload):
-                self._feed_with(messages[begin:index])
-                self._take_source(message)
-                begin = index + 1
-        self._feed_with(messages[begin:] if begin else messages)
-
-    def _feed_with(self, messages: list[Message]) -> None:
-        if messages:
-            if not self._begun:
+        if not self._begun:
+            first = messages[0]
+            if first.type_id != DATA_AMF0 or not is_source(first.payload):
                 self._begin_unnamed()
-            self._feed.take(messages)
+        self._feed.take(messages)
 
-    def _take_source(self, message: Message) -> None:
+    def _take_source(self, message: Message) -> bool:
+        """Go on with the source that ``message`` names, if it is such a message."""
+        if not is_source(message.payload):
+            return False
         source = parse_source(message.payload, self._limits)
         if source is None:
             self._log.limited("bad_source").warning("a relay names no source that makes sense")
-            return
+            if not self._begun:
+                self._begin_unnamed()
+            return True
         # A peer may say it as often as it likes; that must not fill the log.
         log = self._log.limited("source_changed") if self._begun else self._log
         self._begun = True
@@ -78,6 +75,7 @@ class RelayFeed:
             own = StreamSource(session=source.session, offset_ms=self._timeline.offset)
             self._live.begin_session(own, start)
         log.info("source", session=source.session, goes_on=start is None)
+        return True
 
     def _begin_unnamed(self) -> None:
         self._begun = True

@@ -28,7 +28,6 @@ from common.media.recent import ResumePoint
 from common.metrics import RELAY_LOSSES
 from common.net.hello import RelayHello
 from common.relay.upstream import Upstream, UpstreamAddress, UpstreamTimes, open_upstream
-from common.rtmp.message import DATA_AMF0, Message
 from common.stream.live import LiveStream
 from common.stream.viewer import ViewerKind
 from common.supervisor.app import WorkerContext
@@ -55,9 +54,6 @@ class PullState(StrEnum):
     CONNECTING = "connecting"
     STREAMING = "streaming"
     LOST = "lost"
-
-
-_STREAMING: Final = PullState.STREAMING
 
 
 class Pull:
@@ -274,7 +270,8 @@ class Pull:
                     media_silence_s=math.inf if target.parent is None else relay.silence_s,
                 ),
                 properties=self._hello().to_properties(),
-                on_media=self._take,
+                on_media=self._feed.take,
+                on_first_media=self._begin_streaming,
                 on_round_trip=target.source.note_round_trip,
             )
             self._check_source()  # it may have changed while we connected
@@ -305,17 +302,15 @@ class Pull:
             return UpstreamAddress(unix=self._context.sibling_socket(target.slot))
         return UpstreamAddress.parse(target.address)
 
-    def _take(self, messages: list[Message]) -> None:
-        """Feed the stream with what the relay brings."""
-        self._feed.take(messages)
-        if self.state is not _STREAMING and any(each.type_id != DATA_AMF0 for each in messages):
-            self.state = PullState.STREAMING
-            if self._target is not None:
-                self._finder.streamed(self._target)
-                if self._target.epoch is not None:
-                    self._locator.found(self.key, self._target.address)
-            if not self.ready.done():
-                self.ready.set_result(None)
+    def _begin_streaming(self) -> None:
+        """Take note that the relay has brought its first audio or video."""
+        self.state = PullState.STREAMING
+        if self._target is not None:
+            self._finder.streamed(self._target)
+            if self._target.epoch is not None:
+                self._locator.found(self.key, self._target.address)
+        if not self.ready.done():
+            self.ready.set_result(None)
 
     async def _recheck_for_ever(self) -> None:
         """Look at everything again now and then: an announcement may have been missed."""

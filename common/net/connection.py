@@ -18,8 +18,7 @@ from common.net.door import Door, Visitor
 from common.net.services import Services
 from common.net.session import Session
 from common.net.transport import descriptor, peer_name, plain_socket
-from common.rtmp.events import Closed
-from common.rtmp.message import Message
+from common.rtmp.events import Closed, media_together
 from common.rtmp.server import ServerConnection
 
 LINGER_S: Final = 1.0
@@ -221,21 +220,14 @@ class RtmpConnection(asyncio.Protocol):
         more = True
         while more:
             more = False  # media brings nothing more; what is asked and answered may
-            media: list[Message] = []
-            for event in core.events():
-                if type(event) is Message:  # the hot path: a publisher's media, by the read
-                    media.append(event)
-                    continue
-                if media:
-                    session.media(media)
-                    media = []
-                if isinstance(event, Closed):
+            for event in media_together(core.events()):
+                if isinstance(event, list):
+                    session.media(event)
+                elif isinstance(event, Closed):
                     closed = event
                 else:
                     changed = more = True
                     session.handle(event)
-            if media:
-                session.media(media)
         if output := core.data_to_send():
             changed = True
             self.write(output)

@@ -26,15 +26,21 @@ from common.rtmp.events import (
     ReconnectRequested,
     Refused,
     StreamEnded,
+    media_together,
 )
 from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import DATA_AMF0, Message
 from common.streamkey import to_request
 
 PING_INTERVAL_S: Final = 1.0
-"""Answers to pings tell a silent publisher, whose origin is alive, from an origin that is gone."""
+"""While nothing comes: answers tell a silent publisher, whose origin is alive, from an origin that
+is gone."""
 
-WATCH_S: Final = 0.25
+MEASURE_INTERVAL_S: Final = 5.0
+"""While the stream comes: then a ping only measures the round trip, and costs as much as a read."""
+
+CONNECTING_WATCH_S: Final = 0.25
+"""How soon the first ping follows when the other end has let us in."""
 
 _TIMER_S: Final = 0.001
 """Timers have this resolution: so much later it is surely over."""
@@ -88,12 +94,14 @@ class Upstream(asyncio.Protocol):
         core: ClientConnection,
         times: UpstreamTimes,
         on_media: Callable[[list[Message]], None],
+        on_first_media: Callable[[], None],
         on_round_trip: Callable[[float], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._core = core
         self._times = times
         self._on_media = on_media
+        self._on_first_media = on_first_media
         self._on_round_trip = on_round_trip
         self._transport: asyncio.Transport | None = None
         self._heard_at = self._waiting_since = monotonic()
@@ -132,25 +140,18 @@ class Upstream(asyncio.Protocol):
         self._finish(RelayError("left"))
 
     def _pump(self) -> None:
-        media: list[Message] = []
-        for event in self._core.events():
-            if type(event) is Message:  # the hot path: the stream, by the read
-                media.append(event)
-                continue
-            self._take(media)
-            media = []
+        for event in media_together(self._core.events()):
             if self.ended.done():
                 return  # nobody listens any more
-            self._handle(event)
-        self._take(media)
+            if isinstance(event, list):
+                self._media_at = self._heard_at
+                self._on_media(event)
+                if not self._has_media and any(each.type_id != DATA_AMF0 for each in event):
+                    self._has_media = True
+                    self._on_first_media()
+            else:
+                self._handle(event)
         self._write()
-
-    def _take(self, messages: list[Message]) -> None:
-        if messages and not self.ended.done():
-            if not self._has_media:
-                self._has_media = any(each.type_id != DATA_AMF0 for each in messages)
-            self._media_at = self._heard_at
-            self._on_media(messages)
 
     def _handle(self, event: ClientEvent) -> None:
         match event:
@@ -176,25 +177,35 @@ class Upstream(asyncio.Protocol):
             self._transport.write(output)
 
     def _watch(self) -> None:
-        """Notice silence, and ping: both once a while, not per read."""
+        """Notice silence, and ping: both when they are due, not per read."""
         if self.ended.done():
             return
         now = monotonic()
         times = self._times
-        if now - self._heard_at > times.silence_s:
-            self._finish(RelayError("silent", f"nothing came for {times.silence_s:g} s"))
-        elif not self._has_media and now - self._waiting_since > times.first_media_s:
-            self._finish(RelayError("no_media", f"no media within {times.first_media_s:g} s"))
-        elif self._has_media and now - self._media_at > times.media_silence_s:
-            self._finish(RelayError("no_media", f"no more for {times.media_silence_s:g} s"))
+        silent_at = self._heard_at + times.silence_s
+        if self._has_media:
+            missed_at, within_s = self._media_at + times.media_silence_s, times.media_silence_s
         else:
-            if self._can_ping and now - self._pinged_at >= PING_INTERVAL_S:
-                self._pinged_at = now
-                self._core.ping(now)
-                self._write()
-            # Silence is noticed when it is due, for a standby may be waiting to be told.
-            due_s = self._heard_at + times.silence_s - now + _TIMER_S
-            self._timer = self._loop.call_later(min(WATCH_S, due_s), self._watch)
+            missed_at, within_s = self._waiting_since + times.first_media_s, times.first_media_s
+        if now > silent_at:
+            self._finish(RelayError("silent", f"nothing came for {times.silence_s:g} s"))
+        elif now > missed_at:
+            self._finish(RelayError("no_media", f"no media came for {within_s:g} s"))
+        else:
+            ping_at = self._ping(now) if self._can_ping else now + CONNECTING_WATCH_S
+            # On time, for a standby may be waiting to be told.
+            due_s = min(silent_at, missed_at, ping_at) - now + _TIMER_S
+            self._timer = self._loop.call_later(due_s, self._watch)
+
+    def _ping(self, now: float) -> float:
+        """Ping if it is time; return when to look again."""
+        is_quiet = now - self._heard_at >= PING_INTERVAL_S
+        interval_s = PING_INTERVAL_S if is_quiet else MEASURE_INTERVAL_S
+        if now - self._pinged_at >= interval_s:
+            self._pinged_at = now
+            self._core.ping(now)
+            self._write()
+        return max(self._heard_at, self._pinged_at) + PING_INTERVAL_S
 
     def _finish(self, outcome: RelayError) -> None:
         if self.ended.done():
@@ -214,9 +225,13 @@ async def open_upstream(
     times: UpstreamTimes,
     properties: dict[str, Any],
     on_media: Callable[[list[Message]], None],
+    on_first_media: Callable[[], None],
     on_round_trip: Callable[[float], None],
 ) -> Upstream:
     """Connect to ``address`` and play ``stream`` there; ``properties`` go into the connect.
+
+    ``on_media`` takes the messages of the stream by the read, data included; ``on_first_media``
+    is called once, behind the first of them that brings audio or video.
 
     Returns when the socket is connected: what comes of the play is told by `Upstream.ended` and
     ``on_media``. Raises RelayError when there is no connection within the time.
@@ -236,7 +251,7 @@ async def open_upstream(
     )
 
     def protocol() -> Upstream:
-        return Upstream(core, times, on_media, on_round_trip)
+        return Upstream(core, times, on_media, on_first_media, on_round_trip)
 
     try:
         async with asyncio.timeout(times.connect_s):

@@ -6,7 +6,7 @@ the outcomes.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from common.rtmp.message import Message
 
@@ -169,3 +169,23 @@ ClientEvent = (
     | Message
     | Closed
 )
+
+Event = TypeVar("Event")
+
+
+def media_together(events: list[Event]) -> list[Event | list[Message]]:
+    """Return ``events`` in order, with media that comes in a row as one list.
+
+    So shells do once a read what they would do for each message.
+    """
+    together: list[Event | list[Message]] = []
+    media: list[Message] = []
+    for event in events:
+        if isinstance(event, Message):
+            if not media:
+                together.append(media)
+            media.append(event)
+        else:
+            together.append(event)
+            media = []
+    return together

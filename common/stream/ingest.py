@@ -3,7 +3,7 @@
 The same for a publisher at an origin and for a relay at an edge; they differ in their clock.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from common.errors import MediaError
@@ -34,14 +34,26 @@ class StreamClock(Protocol):
 class StreamFeed:
     """Feeds one stream from one source."""
 
-    __slots__ = ("_clock", "_limits", "_stream")
+    __slots__ = ("_clock", "_is_ours", "_limits", "_stream")
 
-    def __init__(self, stream: LiveStream, clock: StreamClock, limits: RtmpLimits) -> None:
+    def __init__(
+        self,
+        stream: LiveStream,
+        clock: StreamClock,
+        limits: RtmpLimits,
+        is_ours: Callable[[Message], bool] | None = None,
+    ) -> None:
+        """Prepare to feed ``stream``.
+
+        ``is_ours`` is asked of each data message in its place, and may act on it: it tells whether
+        that was said to the feeding side, and is no part of the stream.
+        """
         self._stream = stream
         self._clock = clock
         self._limits = limits
+        self._is_ours = is_ours
 
-    def take(self, messages: Iterable[Message]) -> None:
+    def take(self, messages: list[Message]) -> None:
         """Forward messages in order. A broken one is dropped and counted; the stream goes on.
 
         They come by the read, and go through one loop: what is called per message is what a
@@ -69,6 +81,8 @@ class StreamFeed:
                 )
 
     def _take_data(self, message: Message) -> None:
+        if self._is_ours is not None and self._is_ours(message):
+            return
         data = parse_data(message.payload, self._limits)
         if data is None:
             return

@@ -176,7 +176,7 @@ class Relay:
         self._feed.begin_relay(1)
         times = UpstreamTimes(connect_s=1.0, first_media_s=1.0, silence_s=1.0)
         core = _client(Mode.PLAY, settings.rtmp.chunk_size)
-        self._upstream = Upstream(core, times, self._feed.take, lambda seconds: None)
+        self._upstream = Upstream(core, times, self._feed.take, lambda: None, lambda seconds: None)
         wire = Wire()
         self._upstream.connection_made(cast("asyncio.BaseTransport", wire))
         server = ServerConnection(

@@ -27,6 +27,10 @@ class Bench:
         packet = StreamSource(session=session, offset_ms=offset).to_packet(at)
         self.feed.take([Message(packet.type_id, packet.timestamp, 1, packet.payload)])
 
+    def send_at_once(self, *messages: tuple[int, int, bytes]) -> None:
+        self.feed.take([Message(type_id, at, 1, payload) for type_id, at, payload in messages])
+        self.fanout.flush()
+
     def send(self, name: str, count: int, *, first: int = 0, offset: int = 0) -> None:
         for tag in [*make_headers(), *make_frames(name, count, first=first)]:
             wire = (tag.timestamp + offset) & 0xFFFFFFFF
@@ -135,3 +139,36 @@ def test_name_that_makes_no_sense_is_as_good_as_none(bench: Bench) -> None:
     bench.send("a", 2)
     assert frames(bench.player) == ["a-0", "a-1"]
     assert len(bench.player.messages()) == 4  # the message itself has reached nobody
+
+
+def test_sources_in_one_read_begin_where_they_stand_in_it(bench: Bench) -> None:
+    def source(session: int, at: int) -> tuple[int, int, bytes]:
+        packet = StreamSource(session=session, offset_ms=at).to_packet(at)
+        return packet.type_id, at, packet.payload
+
+    def media(name: str, at: int) -> list[tuple[int, int, bytes]]:
+        tags = [*make_headers(), *make_frames(name, 2)]
+        return [(each.type_id, each.timestamp + at, each.payload) for each in tags]
+
+    bench.name(7)
+    bench.send("a", 1)
+    bench.feed.begin_relay(None)
+    bench.send_at_once(source(7, 0), *media("a", 0), source(8, 500), *media("b", 500))
+    assert frames(bench.player) == ["a-0", "a-1", "b-0", "b-1"]
+    assert times(bench.player) == [0, 40, 80, 120]
+    assert bench.told == [StreamSource(session=7), StreamSource(session=8, offset_ms=80)]
+
+
+def test_name_that_makes_no_sense_does_not_keep_what_follows_in_the_read_from_its_session(
+    bench: Bench,
+) -> None:
+    bench.name(7)
+    bench.send("a", 2)
+    bench.feed.begin_relay(None)
+    payload = amf0.encode("onHeadwaterSource", {"v": 1, "session": float("nan"), "offset": 0})
+    tags = [*make_headers(), *make_frames("b", 2)]
+    media = [(each.type_id, each.timestamp, each.payload) for each in tags]
+    bench.send_at_once((int(MessageType.DATA_AMF0), 0, payload), *media)
+    assert frames(bench.player) == ["a-0", "a-1", "b-0", "b-1"]
+    assert times(bench.player) == [0, 40, 80, 120]
+    assert len(bench.told) == 2

@@ -44,11 +44,15 @@ class Pull:
         self.messages: list[Message] = []
         self.round_trips: list[float] = []
         self.on_media: Callable[[list[Message]], None] = self.messages.extend
+        self.streamed_after: list[int] = []  # how many messages had come each time that it was said
         self.upstream: Upstream
 
     @property
     def media(self) -> list[bytes]:
         return [each.payload for each in self.messages]
+
+    def note_first_media(self) -> None:
+        self.streamed_after.append(len(self.messages))
 
     async def outcome(self) -> RelayError:
         async with asyncio.timeout(10):
@@ -71,6 +75,7 @@ async def pulling(
         times=times,
         properties=HELLO.to_properties() if properties is None else properties,
         on_media=lambda messages: pull.on_media(messages),
+        on_first_media=pull.note_first_media,
         on_round_trip=pull.round_trips.append,
     )
     try:
@@ -143,6 +148,7 @@ async def test_a_pull_brings_headers_the_gop_and_what_follows(node: Node) -> Non
         await until(lambda: pull.media == [b"VH1", b"K1"])
         node.push(Role.FRAME, b"F1")
         await until(lambda: pull.media == [b"VH1", b"K1", b"F1"])
+        assert pull.streamed_after == [2]
         assert list(node.stream.viewers.values()) == [ViewerKind.RELAY]
         assert node.role.orders[0].hello == HELLO
         assert pull.upstream.bytes_in > 3073  # the handshake alone
@@ -177,7 +183,7 @@ async def test_nothing_comes_after_a_pull_was_closed_even_of_the_same_read(node:
 async def test_silence_is_noticed_when_it_is_due_not_at_the_next_look(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.relay.upstream.WATCH_S", 60.0)
+    monkeypatch.setattr("common.relay.upstream.CONNECTING_WATCH_S", 60.0)
     monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 60.0)
     node.begin_stream()
     times = UpstreamTimes(connect_s=5, first_media_s=20, silence_s=0.3)
@@ -186,7 +192,7 @@ async def test_silence_is_noticed_when_it_is_due_not_at_the_next_look(
 
 
 async def test_pings_are_answered_and_measured(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.relay.upstream.WATCH_S", 0.01)
+    monkeypatch.setattr("common.relay.upstream.CONNECTING_WATCH_S", 0.01)
     monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 0.02)
     node.begin_stream()
     async with pulling(at(node.port)) as pull:
@@ -197,7 +203,7 @@ async def test_pings_are_answered_and_measured(node: Node, monkeypatch: pytest.M
 async def test_answers_to_pings_keep_a_quiet_stream_alive(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.relay.upstream.WATCH_S", 0.01)
+    monkeypatch.setattr("common.relay.upstream.CONNECTING_WATCH_S", 0.01)
     monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 0.02)
     node.begin_stream()
     times = UpstreamTimes(connect_s=5, first_media_s=20, silence_s=1)
@@ -206,6 +212,24 @@ async def test_answers_to_pings_keep_a_quiet_stream_alive(
         since = monotonic()
         await until(lambda: monotonic() - since > 1.2)
         assert not pull.upstream.ended.done()
+
+
+async def test_a_stream_that_comes_is_pinged_only_to_measure_the_way(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.relay.upstream.CONNECTING_WATCH_S", 0.01)
+    monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 0.2)
+    node.begin_stream()
+    async with pulling(at(node.port)) as pull:
+        await until(lambda: bool(pull.round_trips))
+        since = monotonic()
+        while monotonic() - since < 0.6:
+            seen = len(pull.messages)
+            node.push(Role.FRAME, b"F1")
+            await until(lambda seen=seen: len(pull.messages) > seen)
+            await asyncio.sleep(0.01)  # as frames come
+        assert len(pull.round_trips) == 1
+        await until(lambda: len(pull.round_trips) >= 3)  # now that nothing comes
 
 
 async def test_a_sibling_is_pulled_from_over_its_socket(node: Node) -> None:
@@ -279,7 +303,7 @@ async def test_a_server_that_speaks_something_else_is_no_source() -> None:
 
 @pytest.fixture
 def _watchful(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.relay.upstream.WATCH_S", 0.01)
+    monkeypatch.setattr("common.relay.upstream.CONNECTING_WATCH_S", 0.01)
 
 
 @pytest.mark.usefixtures("_watchful")

@@ -14,6 +14,7 @@ from tests.support.fanout import FakeViewer, Fanout
 
 VIDEO_HEADER = b"\x17\x00\x00\x00\x00\x01\x64\x00\x1e\xff"
 KEYFRAME = b"\x17\x01\x00\x00\x00key"
+FRAME = b"\x27\x01\x00\x00\x00frame"
 AUDIO = b"\xaf\x01audio"
 
 
@@ -112,3 +113,22 @@ def test_other_data_is_passed_on_and_not_kept(bench: Bench) -> None:
     bench.take(MessageType.DATA_AMF0, data("onCuePoint", {"name": "x"}))
     assert b"onCuePoint" in bench.viewer.payloads()[-1]
     assert bench.fanout.stream.headers.for_joiner() == []
+
+
+def test_what_was_said_to_the_feeding_side_is_taken_in_its_place_and_is_no_part_of_the_stream(
+    bench: Bench,
+) -> None:
+    came: list[tuple[bytes, int]] = []
+
+    def is_ours(message: Message) -> bool:
+        came.append((message.payload, bench.fanout.stream.totals.video_in))
+        return message.payload == private
+
+    private, public = data("onPrivate"), data("onCuePoint")
+    feed = StreamFeed(bench.fanout.stream, bench.clock, RtmpLimits(), is_ours)
+    video, other = int(MessageType.VIDEO), int(MessageType.DATA_AMF0)
+    messages = [(video, KEYFRAME), (other, private), (video, FRAME), (other, public)]
+    feed.take([Message(type_id, 40, 1, payload) for type_id, payload in messages])
+    bench.fanout.flush()
+    assert came == [(private, 1), (public, 2)]
+    assert bench.viewer.payloads() == [KEYFRAME, FRAME, public]
