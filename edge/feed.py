@@ -48,11 +48,18 @@ class RelayFeed:
 
     def take(self, messages: list[Message]) -> None:
         """Take the relay's next messages."""
-        if not self._begun:
-            first = messages[0]
-            if first.type_id != DATA_AMF0 or not is_source(first.payload):
-                self._begin_unnamed()
+        if not self._begun and self._is_unnamed(messages):
+            self._begin_unnamed()
         self._feed.take(messages)
+
+    def _is_unnamed(self, messages: list[Message]) -> bool:
+        """Tell whether something of the stream comes before a source that makes sense."""
+        for message in messages:
+            if message.type_id != DATA_AMF0 or not is_source(message.payload):
+                return True
+            if parse_source(message.payload, self._limits) is not None:
+                return False
+        return False
 
     def _take_source(self, message: Message) -> bool:
         """Go on with the source that ``message`` names, if it is such a message."""
@@ -61,8 +68,6 @@ class RelayFeed:
         source = parse_source(message.payload, self._limits)
         if source is None:
             self._log.limited("bad_source").warning("a relay names no source that makes sense")
-            if not self._begun:
-                self._begin_unnamed()
             return True
         # A peer may say it as often as it likes; that must not fill the log.
         log = self._log.limited("source_changed") if self._begun else self._log

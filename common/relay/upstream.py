@@ -108,6 +108,7 @@ class Upstream(asyncio.Protocol):
         self._has_media = False
         self._media_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
+        self._ping_interval_s = min(PING_INTERVAL_S, times.silence_s / 3)
         self._can_ping = False
         self._pinged_at = 0.0
         self.ended: asyncio.Future[RelayError] = self._loop.create_future()
@@ -187,6 +188,10 @@ class Upstream(asyncio.Protocol):
             missed_at, within_s = self._media_at + times.media_silence_s, times.media_silence_s
         else:
             missed_at, within_s = self._waiting_since + times.first_media_s, times.first_media_s
+        if missed_at <= silent_at < missed_at + self._ping_interval_s:
+            # Cut off in the middle of a message: it is the other end that is gone, and not what it
+            # pulls from, or it would have answered a ping since.
+            missed_at = silent_at
         if now > silent_at:
             self._finish(RelayError("silent", f"nothing came for {times.silence_s:g} s"))
         elif now > missed_at:
@@ -199,13 +204,13 @@ class Upstream(asyncio.Protocol):
 
     def _ping(self, now: float) -> float:
         """Ping if it is time; return when to look again."""
-        is_quiet = now - self._heard_at >= PING_INTERVAL_S
-        interval_s = PING_INTERVAL_S if is_quiet else MEASURE_INTERVAL_S
+        is_quiet = now - self._heard_at >= self._ping_interval_s
+        interval_s = self._ping_interval_s if is_quiet else MEASURE_INTERVAL_S
         if now - self._pinged_at >= interval_s:
             self._pinged_at = now
             self._core.ping(now)
             self._write()
-        return max(self._heard_at, self._pinged_at) + PING_INTERVAL_S
+        return max(self._heard_at, self._pinged_at) + self._ping_interval_s
 
     def _finish(self, outcome: RelayError) -> None:
         if self.ended.done():

@@ -1,6 +1,7 @@
 """Live streams inside a worker, and their fan-out.
 
 Reading order: `live` (a stream: caches and outputs), `output` (one serialisation and the viewers
-that share it), `blocks` (its bytes), `viewer` (one viewer), `flusher` (when and how blocks are
-written), `lag` (who is behind), `ingest` (from messages to packets).
+that share it), `blocks` (its bytes), `viewer` (one viewer), `flushable` and `flusher` (when and how
+blocks are written), `pace` (how far apart), `lag` (who is behind), `ingest` (from messages to
+packets).
 """

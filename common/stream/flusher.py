@@ -96,6 +96,7 @@ class Flusher:
         self._job_at = 0  # index of the next viewer of the first job
         self._gone: set[Viewer] = set()  # viewers that left during this round
         self._changed = False  # whether some did, or have another outlet now
+        self._writing = False
         self._busy = False  # a round is scheduled or under way
         self._round_cost = 0.0
         self._round_spacing = 0.0
@@ -145,8 +146,11 @@ class Flusher:
             self._changed = True
 
     def outlet_changed(self) -> None:
-        """Look at the outlet of each viewer in what is left of this round: one has lost its own."""
-        if self._jobs:
+        """Look at the outlet of each viewer in what is left of this round: one has lost its own.
+
+        That of a viewer that is being written to is of no matter: it comes no more in this round.
+        """
+        if self._jobs and not self._writing:
             self._changed = True
 
     def finish(self, outputs: Iterable[Flushable]) -> None:
@@ -240,6 +244,7 @@ class Flusher:
             if self._changed:
                 self._write_one_by_one(block, audience.viewers[begin:end])
                 continue
+            self._writing = True
             viewers = audience.viewers
             outlets = audience.outlets
             size = len(block)
@@ -255,6 +260,7 @@ class Flusher:
                     sent = 0
                 if sent != size:
                     viewers[at].write_rest(block, sent)
+            self._writing = False
 
     def _write_one_by_one(self, block: bytes, viewers: list[Viewer]) -> None:
         """Write to those of ``viewers`` that are still here, by the way that each has now."""

@@ -257,9 +257,12 @@ class Output:
         return self._entry is None and not (self.spec.video and self._stream.has_video)
 
     def _start_waiting(self, entry: EntryPoint, now: float) -> None:
+        starting = [each for each in self._waiting if not each.congested]
+        if not starting:
+            return
         block = self.spec.block(self._pending[entry.index :])
         headers = entry.headers
-        for viewer in [each for each in self._waiting if not each.congested]:
+        for viewer in starting:
             self._waiting.remove(viewer)
             if needs_headers := viewer.header_version != entry.header_version:
                 # A write of its own, not one joined block for each: a thousand viewers may wait

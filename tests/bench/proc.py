@@ -70,12 +70,12 @@ def _folder(pid: int) -> Path:
 
 
 def _cpu_s(folder: Path, stat: list[int]) -> float:
-    """Return the CPU time of all threads; in ticks where the kernel has no schedstat."""
+    """Return the CPU time of all threads; in ticks where the kernel keeps no schedstat."""
     try:
         ran = [(each / "schedstat").read_text().split()[0] for each in folder.glob("task/*")]
     except OSError:
-        return (stat[_UTIME] + stat[_STIME]) / _TICKS_PER_S
-    return sum(map(int, ran)) / 1e9
+        ran = []
+    return sum(map(int, ran)) / 1e9 or (stat[_UTIME] + stat[_STIME]) / _TICKS_PER_S
 
 
 def _exact_rss_bytes(folder: Path) -> int:

@@ -172,3 +172,17 @@ def test_name_that_makes_no_sense_does_not_keep_what_follows_in_the_read_from_it
     assert frames(bench.player) == ["a-0", "a-1", "b-0", "b-1"]
     assert times(bench.player) == [0, 40, 80, 120]
     assert len(bench.told) == 2
+
+
+def test_name_of_another_version_before_a_good_one_ends_no_session(bench: Bench) -> None:
+    bench.name(7)
+    bench.send("a", 3)
+    bench.feed.begin_relay(None)
+    later = amf0.encode("onHeadwaterSource", {"v": 2, "session": 7.0, "offset": 0})
+    good = StreamSource(session=7).to_packet(0).payload
+    data = int(MessageType.DATA_AMF0)
+    tags = [*make_headers(), *make_frames("a", 5)]
+    media = [(each.type_id, each.timestamp, each.payload) for each in tags]
+    bench.send_at_once((data, 0, later), (data, 0, good), *media)
+    assert frames(bench.player) == [f"a-{n}" for n in range(5)]
+    assert bench.told == [StreamSource(session=7)]

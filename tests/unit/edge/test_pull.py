@@ -220,7 +220,7 @@ async def test_grace_ends_for_all_viewers_at_once_and_without_a_word_before(edge
     await until(lambda: bool(first.ended))
     assert first.ended == late.ended == ["stream_over"]
     assert asyncio.get_running_loop().time() - began >= edge.settings.edge.grace_s
-    assert not edge.streams._entries
+    await until(lambda: not edge.streams._entries)
     with pytest.raises(StreamNotFound):
         await edge.watch()
 

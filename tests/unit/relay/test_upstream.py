@@ -180,15 +180,45 @@ async def test_nothing_comes_after_a_pull_was_closed_even_of_the_same_read(node:
         assert len(reads) == 1
 
 
+async def test_a_parent_that_is_cut_off_in_a_message_is_silent_and_not_without_the_stream() -> None:
+    whole = message(MessageType.VIDEO, b"\x17\x01" + bytes(50), timestamp=40, csid=6, stream_id=1)
+    cut = message(MessageType.VIDEO, b"\x27\x01" + bytes(90), timestamp=80, csid=6, stream_id=1)[
+        :40
+    ]
+
+    async def fall_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def say_the_rest() -> None:
+            await until(lambda: bool(pull.messages))
+            writer.write(cut)
+
+        rest = asyncio.ensure_future(say_the_rest())
+        await serve(reader, writer, after_start=whole, stops_at_start=True)
+        await rest
+
+    times = UpstreamTimes(connect_s=5, first_media_s=20, silence_s=0.4, media_silence_s=0.4)
+    async with other_server(fall_silent) as port, pulling(at(port), times=times) as pull:
+        assert (await pull.outcome()).reason == "silent"
+
+
 async def test_silence_is_noticed_when_it_is_due_not_at_the_next_look(
-    node: Node, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("common.relay.upstream.CONNECTING_WATCH_S", 60.0)
-    monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 60.0)
-    node.begin_stream()
+
+    async def stop_answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await serve(reader, writer, stops_at_start=True)
+
     times = UpstreamTimes(connect_s=5, first_media_s=20, silence_s=0.3)
-    async with pulling(at(node.port), times=times) as pull:
+    async with other_server(stop_answering) as port, pulling(at(port), times=times) as pull:
         assert (await pull.outcome()).reason == "silent"
+
+
+async def test_a_quiet_stream_stays_alive_however_short_the_patience(node: Node) -> None:
+    node.begin_stream()
+    times = UpstreamTimes(connect_s=5, first_media_s=20, silence_s=0.6)
+    async with pulling(at(node.port), times=times) as pull:
+        await until(lambda: len(pull.round_trips) >= 8, timeout_s=15)
+        assert not pull.upstream.ended.done()
 
 
 async def test_pings_are_answered_and_measured(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,18 +248,19 @@ async def test_a_stream_that_comes_is_pinged_only_to_measure_the_way(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("common.relay.upstream.CONNECTING_WATCH_S", 0.01)
-    monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 0.2)
+    monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 0.3)
     node.begin_stream()
     async with pulling(at(node.port)) as pull:
         await until(lambda: bool(pull.round_trips))
         since = monotonic()
-        while monotonic() - since < 0.6:
+        while monotonic() - since < 1.5:
             seen = len(pull.messages)
             node.push(Role.FRAME, b"F1")
             await until(lambda seen=seen: len(pull.messages) > seen)
             await asyncio.sleep(0.01)  # as frames come
-        assert len(pull.round_trips) == 1
-        await until(lambda: len(pull.round_trips) >= 3)  # now that nothing comes
+        pinged = len(pull.round_trips)
+        assert pinged <= 3  # once, and after a stall of this machine; not five times
+        await until(lambda: len(pull.round_trips) >= pinged + 2)  # now that nothing comes
 
 
 async def test_a_sibling_is_pulled_from_over_its_socket(node: Node) -> None:
