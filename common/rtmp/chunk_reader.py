@@ -162,6 +162,7 @@ class ChunkReader:
         """
         streams = self._streams
         chunk_size = self._chunk_size
+        # Said, for `struct` returns Any: mypyc would make calls of all that is done with them.
         time: int
         length: int
         while pos < end and room > 0:

@@ -139,6 +139,11 @@ async def serve(
                 await asyncio.Event().wait()
 
 
+@pytest.fixture
+def _watchful(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.relay.upstream.CONNECTING_WATCH_S", 0.01)
+
+
 # A good pull
 
 
@@ -221,8 +226,8 @@ async def test_a_quiet_stream_stays_alive_however_short_the_patience(node: Node)
         assert not pull.upstream.ended.done()
 
 
+@pytest.mark.usefixtures("_watchful")
 async def test_pings_are_answered_and_measured(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.relay.upstream.CONNECTING_WATCH_S", 0.01)
     monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 0.02)
     node.begin_stream()
     async with pulling(at(node.port)) as pull:
@@ -230,10 +235,10 @@ async def test_pings_are_answered_and_measured(node: Node, monkeypatch: pytest.M
         assert all(0 <= each < 5 for each in pull.round_trips)
 
 
+@pytest.mark.usefixtures("_watchful")
 async def test_answers_to_pings_keep_a_quiet_stream_alive(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.relay.upstream.CONNECTING_WATCH_S", 0.01)
     monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 0.02)
     node.begin_stream()
     times = UpstreamTimes(connect_s=5, first_media_s=20, silence_s=1)
@@ -244,10 +249,10 @@ async def test_answers_to_pings_keep_a_quiet_stream_alive(
         assert not pull.upstream.ended.done()
 
 
+@pytest.mark.usefixtures("_watchful")
 async def test_a_stream_that_comes_is_pinged_only_to_measure_the_way(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.relay.upstream.CONNECTING_WATCH_S", 0.01)
     monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 0.3)
     node.begin_stream()
     async with pulling(at(node.port)) as pull:
@@ -330,11 +335,6 @@ async def test_a_server_that_speaks_something_else_is_no_source() -> None:
 
 
 # What a server does not say
-
-
-@pytest.fixture
-def _watchful(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.relay.upstream.CONNECTING_WATCH_S", 0.01)
 
 
 @pytest.mark.usefixtures("_watchful")
