@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-PACKAGES: Final = ("common/rtmp", "common/media", "common/stream")
-"""Sans-IO or nearly so: pure computing, done for every message."""
+PACKAGES: Final = ("common/rtmp", "common/media", "common/stream", "common/relay")
+"""What is done for every message, or with each read of a relay."""
 
 _NOT: Final = frozenset({"__init__.py", "amf_values.py"})
 """mypyc has no subclasses of built-in types, which some AMF values are."""

@@ -27,11 +27,11 @@ from common.logs import get_log
 from common.media.recent import ResumePoint
 from common.metrics import RELAY_LOSSES
 from common.net.hello import RelayHello
+from common.relay.feed import RelayFeed
 from common.relay.upstream import Upstream, UpstreamAddress, UpstreamTimes, open_upstream
 from common.stream.live import LiveStream
 from common.stream.viewer import ViewerKind
 from common.supervisor.app import WorkerContext
-from edge.feed import RelayFeed
 from edge.locate import Locator
 from edge.target import SUSPICIOUS, Source, Target, TargetFinder
 

@@ -20,7 +20,7 @@ from typing import Final
 
 from common.media.packet import Role
 from common.media.recent import ResumePoint
-from common.media.timeline import CODED, FORWARD_JUMP_MS, FRAME_MS, HALF, SAME_CLOCK_MS, distance
+from common.media.timeline import FORWARD_JUMP_MS, FRAME_MS, HALF, SAME_CLOCK_MS, distance
 from common.rtmp.message import TIMESTAMP_MASK, MessageType
 
 SESSION_GAP_MS: Final = 3_600_000
@@ -28,6 +28,9 @@ SESSION_GAP_MS: Final = 3_600_000
 long, and a step back by days would drop all that comes."""
 
 _DATA: Final = int(MessageType.DATA_AMF0)  # the key of data, which has no tracks
+_KEYFRAME: Final = Role.KEYFRAME
+_FRAME: Final = Role.FRAME
+_AUDIO: Final = Role.AUDIO
 
 _FINGERPRINT_BYTES: Final = 32
 _MAX_FINGERPRINTS: Final = 64
@@ -40,22 +43,29 @@ class _Track:
 
     mapped: int  # the latest time
     out: int  # the latest time given out: never goes back, where a stranger's `mapped` may
-    latest: list[bytes]  # the ends of the packets of that time
+    end: bytes  # of a packet of that time: there is one at least …
+    others: tuple[bytes, ...] = ()  # … and of what else came with it, which is seldom
 
     def note(self, mapped: int, end: bytes) -> int:
         """Take a packet that is new; return its time."""
         if mapped > self.mapped:
             self.mapped = mapped
-            self.latest = [end]
+            self.end = end
+            self.others = ()
             if mapped > self.out:
                 self.out = mapped
-        elif mapped == self.mapped and len(self.latest) < _MAX_FINGERPRINTS:
-            self.latest.append(end)
+        elif mapped == self.mapped and len(self.others) < _MAX_FINGERPRINTS:
+            self.others += (end,)
         return self.out
 
     def has(self, mapped: int, end: bytes) -> bool:
         """Tell whether this packet has come."""
         return mapped < self.mapped or (mapped == self.mapped and end in self.latest)
+
+    @property
+    def latest(self) -> list[bytes]:
+        """The ends of all packets of the latest time."""
+        return [self.end, *self.others]
 
 
 @dataclass(slots=True)
@@ -177,7 +187,7 @@ class RelayTimeline:
     ) -> int | None:
         """Return the time of a packet that came with ``wire``; None: viewers have it, drop it."""
         key = track << 8 | type_id  # cheaper than a tuple: once per message
-        if role not in CODED:
+        if role is not _AUDIO and role is not _FRAME and role is not _KEYFRAME:
             return self._stamp_uncoded(key, wire, role, payload)
         if not self._anchored:
             self._anchor(wire)
@@ -190,7 +200,8 @@ class RelayTimeline:
         state = self._tracks.get(key)
         if state is not None and mapped > state.out:  # as nearly always: time goes on
             state.mapped = state.out = out = mapped
-            state.latest = [end]
+            state.end = end
+            state.others = ()
         else:
             taken = self._take(key, mapped, end)
             if taken is None:
@@ -222,7 +233,7 @@ class RelayTimeline:
     def _expect_repeats(self) -> None:
         last = self._tracks.get(self._last_key)
         if last is not None:
-            self._catch_up = _CatchUp(self._last_key, last.mapped, list(last.latest))
+            self._catch_up = _CatchUp(self._last_key, last.mapped, last.latest)
 
     def _is_repeat(self, way: _CatchUp, key: int, mapped: int, end: bytes) -> bool:
         """Tell whether viewers have a packet; the first that they have not ends the catching up."""
@@ -255,7 +266,7 @@ class RelayTimeline:
             # come to our own relays at another time than by another way, and not be known again.
             return None
         out = max(mapped, floor)
-        self._tracks[key] = _Track(mapped, out, [end])
+        self._tracks[key] = _Track(mapped, out, end)
         return out
 
     def _stamp_uncoded(self, key: int, wire: int, role: Role, payload: bytes) -> int | None:
@@ -288,6 +299,6 @@ class RelayTimeline:
         if state is not None and state.mapped == mapped:
             state.note(mapped, end)
         else:
-            self._tracks[_DATA] = _Track(mapped, mapped, [end])
+            self._tracks[_DATA] = _Track(mapped, mapped, end)
         self._last_key = _DATA
         return mapped

@@ -32,16 +32,6 @@ from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import DATA_AMF0, Message
 from common.streamkey import to_request
 
-PING_INTERVAL_S: Final = 1.0
-"""While nothing comes: answers tell a silent publisher, whose origin is alive, from an origin that
-is gone."""
-
-MEASURE_INTERVAL_S: Final = 5.0
-"""While the stream comes: then a ping only measures the round trip, and costs as much as a read."""
-
-CONNECTING_WATCH_S: Final = 0.25
-"""How soon the first ping follows when the other end has let us in."""
-
 _TIMER_S: Final = 0.001
 """Timers have this resolution: so much later it is surely over."""
 
@@ -78,16 +68,27 @@ class UpstreamAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamTimes:
-    """Deadlines of a pull, in seconds."""
+    """Deadlines of a pull, and how often it pings, in seconds."""
 
     connect_s: float
     first_media_s: float  # to audio or video, from the connection and from the accepted play
     silence_s: float  # nothing at all, not even the answer to a ping
     media_silence_s: float = math.inf  # no message of the stream, once there was one
+    ping_s: float = 1.0
+    """While nothing comes: answers tell a silent publisher, whose origin is alive, from an origin
+    that is gone. A third of ``silence_s`` where that is less."""
+    measure_s: float = 5.0
+    """While the stream comes: then a ping only measures the round trip, and costs as much as a
+    read."""
+    first_ping_s: float = 0.25
+    """How soon the first ping follows, at most, when the other end has let us in."""
 
 
-class Upstream(asyncio.Protocol):
-    """A running pull. Its end is a result: await `ended` for the reason."""
+class Upstream:
+    """A running pull: an asyncio protocol. Its end is a result: await `ended` for the reason.
+
+    It has no base class, for what is compiled can have none that is not.
+    """
 
     def __init__(
         self,
@@ -108,7 +109,7 @@ class Upstream(asyncio.Protocol):
         self._has_media = False
         self._media_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
-        self._ping_interval_s = min(PING_INTERVAL_S, times.silence_s / 3)
+        self._ping_interval_s = min(times.ping_s, times.silence_s / 3)
         self._can_ping = False
         self._pinged_at = 0.0
         self.ended: asyncio.Future[RelayError] = self._loop.create_future()
@@ -128,6 +129,15 @@ class Upstream(asyncio.Protocol):
         self.bytes_in += len(data)
         self._core.receive_data(data, self._heard_at)
         self._pump()
+
+    def eof_received(self) -> None:
+        """Leave it to the transport to close: `connection_lost` follows."""
+
+    def pause_writing(self) -> None:
+        """Write on: what we say is a few bytes each second, which `Upstream.ended` bounds."""
+
+    def resume_writing(self) -> None:
+        """Write on."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end of the socket."""
@@ -197,7 +207,7 @@ class Upstream(asyncio.Protocol):
         elif now > missed_at:
             self._finish(RelayError("no_media", f"no media came for {within_s:g} s"))
         else:
-            ping_at = self._ping(now) if self._can_ping else now + CONNECTING_WATCH_S
+            ping_at = self._ping(now) if self._can_ping else now + times.first_ping_s
             # On time, for a standby may be waiting to be told.
             due_s = min(silent_at, missed_at, ping_at) - now + _TIMER_S
             self._timer = self._loop.call_later(due_s, self._watch)
@@ -205,7 +215,7 @@ class Upstream(asyncio.Protocol):
     def _ping(self, now: float) -> float:
         """Ping if it is time; return when to look again."""
         is_quiet = now - self._heard_at >= self._ping_interval_s
-        interval_s = self._ping_interval_s if is_quiet else MEASURE_INTERVAL_S
+        interval_s = self._ping_interval_s if is_quiet else self._times.measure_s
         if now - self._pinged_at >= interval_s:
             self._pinged_at = now
             self._core.ping(now)
@@ -255,17 +265,18 @@ async def open_upstream(
         connect_properties=properties,
     )
 
-    def protocol() -> Upstream:
-        return Upstream(core, times, on_media, on_first_media, on_round_trip)
+    def protocol() -> asyncio.Protocol:
+        upstream = Upstream(core, times, on_media, on_first_media, on_round_trip)
+        return cast("asyncio.Protocol", upstream)
 
     try:
         async with asyncio.timeout(times.connect_s):
             if address.unix is not None:
-                _, upstream = await loop.create_unix_connection(protocol, str(address.unix))
+                _, made = await loop.create_unix_connection(protocol, str(address.unix))
             else:
-                _, upstream = await loop.create_connection(protocol, address.host, address.port)
+                _, made = await loop.create_connection(protocol, address.host, address.port)
     except TimeoutError as error:
         raise RelayError("connect_timeout", f"{address}: no connection") from error
     except OSError as error:
         raise RelayError("connect_failed", f"{address}: {error.strerror or error}") from error
-    return upstream
+    return cast("Upstream", made)

@@ -48,8 +48,6 @@ By the specification it always does [RTMP 1.0 §5.3.1.2.4], and FMLE relies on i
 # As `FMT1`: two fields share a word.
 # Time 3, length 3, type 1, stream id 4 (little-endian, [§5.3.1.2.1]).
 _FMT0: Final = Struct(">IIHB")
-# With a basic header of one byte in front, the fields are whole words.
-_TIME_AND_LENGTH: Final = Struct(">II")  # basic header 1, time 3; length 3, type 1
 
 _ALL_HEADER_BYTES: Final = (12, 8, 4, 1)  # with a basic header of one byte
 
@@ -162,9 +160,6 @@ class ChunkReader:
         """
         streams = self._streams
         chunk_size = self._chunk_size
-        # Said, for `struct` returns Any: mypyc would make calls of all that is done with them.
-        time: int
-        length: int
         while pos < end and room > 0:
             first = data[pos]
             stream = streams.get(first & 0x3F)  # none for 0 and 1, which begin longer headers
@@ -172,15 +167,14 @@ class ChunkReader:
             if stream is None or stream.body is not None or body_at > end:
                 break
             if first < 0x80:  # fmt 0 and 1
-                time, length = _TIME_AND_LENGTH.unpack_from(data, pos)
-                time &= 0xFFFFFF
-                type_id = length & 0xFF
-                length >>= 8
+                time = data[pos + 1] << 16 | data[pos + 2] << 8 | data[pos + 3]
+                length = data[pos + 4] << 16 | data[pos + 5] << 8 | data[pos + 6]
+                type_id = data[pos + 7]
             else:
                 length = stream.length
                 type_id = stream.type_id
                 if first < 0xC0:
-                    time = U32.unpack_from(data, pos)[0] & 0xFFFFFF
+                    time = data[pos + 1] << 16 | data[pos + 2] << 8 | data[pos + 3]
                 elif stream.extended < 0:
                     time = stream.delta
                 else:

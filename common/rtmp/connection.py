@@ -26,7 +26,7 @@ from common.rtmp.events import Closed
 from common.rtmp.flow import AckSchedule, TokenBucket
 from common.rtmp.handshake import ClientHandshake, ServerHandshake
 from common.rtmp.limits import RtmpLimits
-from common.rtmp.message import TIMESTAMP_MASK, Message, MessageType, UserControl
+from common.rtmp.message import AUDIO, TIMESTAMP_MASK, VIDEO, Message, MessageType, UserControl
 
 RandomBytes = Callable[[int], bytes]
 """``os.urandom``, or a test's replacement."""
@@ -37,8 +37,6 @@ way when it stops, but not for ever."""
 
 _BROKEN_BYTES: Final = (struct.error, IndexError, ValueError, OverflowError, RecursionError)
 """What slips through a parser on broken bytes: as good as a PeerError (UnicodeError is in it)."""
-
-_AUDIO_OR_VIDEO: Final = frozenset({int(MessageType.AUDIO), int(MessageType.VIDEO)})
 
 _AMF0_STRING: Final = 0x02
 _AMF3_FORMAT: Final = 0x00
@@ -160,11 +158,12 @@ class Connection(ABC, Generic[Event]):
         take = self._events.append
         for message in messages:
             # Audio and video first: at a publisher they are nearly all there is.
-            if self._takes_media and message.type_id in _AUDIO_OR_VIDEO:
+            is_media = message.type_id == AUDIO or message.type_id == VIDEO
+            if is_media and self._takes_media:
                 take(message)
             elif self.closed:
                 return
-            elif message.type_id in _AUDIO_OR_VIDEO:
+            elif is_media:
                 self._drop_unwanted()
             else:
                 self._receive_other(message)

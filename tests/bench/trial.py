@@ -11,6 +11,7 @@ from typing import Final
 
 from common.supervisor.fdlimit import raise_fd_limit
 
+from .cores import apart
 from .load import Load, Met
 from .metrics import Metrics
 from .players.fleet import Fleet
@@ -96,6 +97,7 @@ async def run_trial(server: Server, load: Load, clip: Path, say: Say) -> Trial:
     async with AsyncExitStack() as stack:
         say("starts")
         running = await stack.enter_async_context(server.running())
+        stack.enter_context(apart(running.pids, running.others))
         publishing = None
         if server.rtmp:
             publishing = Publishing(running.publish_url, clip, load.streams)

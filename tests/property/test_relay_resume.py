@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from common.media.packet import Role
 from common.media.recent import MIN_SECTION_MS
+from common.relay.feed import RelayFeed
 from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import Message
 from common.stream.source import StreamSource
-from edge.feed import RelayFeed
 from tests.support.fanout import RELAY, FakeViewer, Fanout
 
 CUT_MS = MIN_SECTION_MS

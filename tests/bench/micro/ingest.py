@@ -18,6 +18,7 @@ from common.ids import StreamKey
 from common.media.flv_file import FlvTag
 from common.net.connection import RtmpConnection
 from common.net.services import Services
+from common.relay.feed import RelayFeed
 from common.relay.upstream import Upstream, UpstreamTimes
 from common.rtmp.chunk_writer import CSID_AUDIO, CSID_DATA, CSID_VIDEO, chunk_message
 from common.rtmp.client import ClientConnection, Mode
@@ -29,7 +30,6 @@ from common.stream.flusher import Flusher
 from common.stream.live import LiveStream
 from common.stream.source import new_source
 from common.stream.viewer import Viewer, ViewerKind
-from edge.feed import RelayFeed
 from origin.hub import Hub
 from origin.ownership import LeaseKeeper
 from origin.reading import Readings

@@ -108,10 +108,8 @@ async def test_parent_that_has_streamed_again_has_no_failures_behind_it(
     ],
 )
 async def test_grace_behind_a_parent_that_falls_silent_counts_from_the_last_media(
-    edge: Edge, monkeypatch: pytest.MonkeyPatch
+    edge: Edge,
 ) -> None:
-    monkeypatch.setattr("common.relay.upstream.CONNECTING_WATCH_S", 0.01)
-    monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 0.02)
     origin, parent = await live_source(edge), await live_source(edge)
     await edge.claim(origin)
     await with_parent(edge, parent.address)

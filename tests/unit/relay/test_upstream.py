@@ -29,6 +29,8 @@ from tests.support.wire import message
 
 HELLO = RelayHello(node=NodeId("edge-1"), hops=(NodeId("edge-1"),))
 PATIENT = UpstreamTimes(connect_s=5, first_media_s=20, silence_s=20)
+WATCHFUL = replace(PATIENT, first_ping_s=0.01)
+OFTEN = replace(WATCHFUL, ping_s=0.02)
 
 
 @pytest.fixture
@@ -139,11 +141,6 @@ async def serve(
                 await asyncio.Event().wait()
 
 
-@pytest.fixture
-def _watchful(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.relay.upstream.CONNECTING_WATCH_S", 0.01)
-
-
 # A good pull
 
 
@@ -205,15 +202,11 @@ async def test_a_parent_that_is_cut_off_in_a_message_is_silent_and_not_without_t
         assert (await pull.outcome()).reason == "silent"
 
 
-async def test_silence_is_noticed_when_it_is_due_not_at_the_next_look(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("common.relay.upstream.CONNECTING_WATCH_S", 60.0)
-
+async def test_silence_is_noticed_when_it_is_due_not_at_the_next_look() -> None:
     async def stop_answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await serve(reader, writer, stops_at_start=True)
 
-    times = UpstreamTimes(connect_s=5, first_media_s=20, silence_s=0.3)
+    times = replace(PATIENT, silence_s=0.3, first_ping_s=60.0)
     async with other_server(stop_answering) as port, pulling(at(port), times=times) as pull:
         assert (await pull.outcome()).reason == "silent"
 
@@ -226,22 +219,16 @@ async def test_a_quiet_stream_stays_alive_however_short_the_patience(node: Node)
         assert not pull.upstream.ended.done()
 
 
-@pytest.mark.usefixtures("_watchful")
-async def test_pings_are_answered_and_measured(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 0.02)
+async def test_pings_are_answered_and_measured(node: Node) -> None:
     node.begin_stream()
-    async with pulling(at(node.port)) as pull:
+    async with pulling(at(node.port), times=OFTEN) as pull:
         await until(lambda: len(pull.round_trips) >= 3)
         assert all(0 <= each < 5 for each in pull.round_trips)
 
 
-@pytest.mark.usefixtures("_watchful")
-async def test_answers_to_pings_keep_a_quiet_stream_alive(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 0.02)
+async def test_answers_to_pings_keep_a_quiet_stream_alive(node: Node) -> None:
     node.begin_stream()
-    times = UpstreamTimes(connect_s=5, first_media_s=20, silence_s=1)
+    times = replace(OFTEN, silence_s=1)
     async with pulling(at(node.port), times=times) as pull:
         await until(lambda: bool(pull.messages))
         since = monotonic()
@@ -249,13 +236,9 @@ async def test_answers_to_pings_keep_a_quiet_stream_alive(
         assert not pull.upstream.ended.done()
 
 
-@pytest.mark.usefixtures("_watchful")
-async def test_a_stream_that_comes_is_pinged_only_to_measure_the_way(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 0.3)
+async def test_a_stream_that_comes_is_pinged_only_to_measure_the_way(node: Node) -> None:
     node.begin_stream()
-    async with pulling(at(node.port)) as pull:
+    async with pulling(at(node.port), times=replace(WATCHFUL, ping_s=0.3)) as pull:
         await until(lambda: bool(pull.round_trips))
         since = monotonic()
         while monotonic() - since < 1.5:
@@ -337,35 +320,28 @@ async def test_a_server_that_speaks_something_else_is_no_source() -> None:
 # What a server does not say
 
 
-@pytest.mark.usefixtures("_watchful")
 @pytest.mark.parametrize("starts", [False, True])
-async def test_a_server_that_stops_answering_is_silent(
-    starts: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("common.relay.upstream.PING_INTERVAL_S", 0.02)
-
+async def test_a_server_that_stops_answering_is_silent(starts: bool) -> None:
     async def stop_answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if starts:
             await serve(reader, writer, stops_at_start=True)
         await asyncio.Event().wait()
 
-    times = UpstreamTimes(connect_s=5, first_media_s=20, silence_s=0.2)
+    times = replace(OFTEN, silence_s=0.2)
     async with other_server(stop_answering) as port, pulling(at(port), times=times) as pull:
         assert (await pull.outcome()).reason == "silent"
 
 
-@pytest.mark.usefixtures("_watchful")
 async def test_a_server_that_answers_but_has_no_media_is_given_up() -> None:
-    times = UpstreamTimes(connect_s=5, first_media_s=0.2, silence_s=20)
+    times = replace(WATCHFUL, first_media_s=0.2)
     async with other_server(serve) as port, pulling(at(port), times=times) as pull:
         assert (await pull.outcome()).reason == "no_media"
 
 
-@pytest.mark.usefixtures("_watchful")
 async def test_stream_that_pauses_is_given_up_only_where_that_is_wanted(node: Node) -> None:
     node.begin_stream()
-    patient = PATIENT
-    hasty = replace(PATIENT, media_silence_s=0.3)
+    patient = WATCHFUL
+    hasty = replace(WATCHFUL, media_silence_s=0.3)
     async with (
         pulling(at(node.port), times=patient) as staying,
         pulling(at(node.port), times=hasty) as pull,
@@ -375,7 +351,6 @@ async def test_stream_that_pauses_is_given_up_only_where_that_is_wanted(node: No
         assert not staying.upstream.ended.done()
 
 
-@pytest.mark.usefixtures("_watchful")
 async def test_metadata_alone_is_no_media() -> None:
     metadata = b"\x02\x00\x0aonMetaData\x08\x00\x00\x00\x00\x00\x00\x09"
 

@@ -14,7 +14,7 @@ from common.stream.ingest import StreamFeed
 from common.stream.live import LiveStream
 from common.stream.source import StreamSource, is_source, new_source, parse_source
 
-_log = get_log("edge.feed")
+_log = get_log("relay.feed")
 
 
 class RelayFeed:

@@ -2,12 +2,12 @@
 
 import pytest
 
+from common.relay.feed import RelayFeed
 from common.rtmp import amf0
 from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import Message, MessageType
 from common.stream.blocks import OutputSpec
 from common.stream.source import StreamSource, is_source, parse_source
-from edge.feed import RelayFeed
 from tests.support.fanout import CHUNK_SIZE, FakeViewer, Fanout
 from tests.support.spine import frame_name, make_frames, make_headers
 
