@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
+from random import uniform
 from typing import Final
 
 from common.backoff import Backoff
@@ -45,6 +46,9 @@ _LOST: Final = "lost"
 
 _SILENT: Final = "silent"
 """How a relay ends whose other end does not even answer pings."""
+
+_SOONEST: Final = 0.75
+"""Of `edge.recheck_s`: after so much of it the next check may come."""
 
 
 class PullState(StrEnum):
@@ -315,8 +319,10 @@ class Pull:
     async def _recheck_for_ever(self) -> None:
         """Look at everything again now and then: an announcement may have been missed."""
         while True:
+            # Pulls that began together, after a fault, would else ask the table together for ever.
+            within_s = self._settings.edge.recheck_s * uniform(_SOONEST, 1)
             try:
-                async with asyncio.timeout(self._settings.edge.recheck_s):
+                async with asyncio.timeout(within_s):
                     await self._recheck.wait()
             except TimeoutError:
                 pass  # it is time anyway

@@ -97,7 +97,8 @@ async def run_trial(server: Server, load: Load, clip: Path, say: Say) -> Trial:
     async with AsyncExitStack() as stack:
         say("starts")
         running = await stack.enter_async_context(server.running())
-        stack.enter_context(apart(running.pids, running.others))
+        if load.own_cores:
+            stack.enter_context(apart(running.pids, running.others))
         publishing = None
         if server.rtmp:
             publishing = Publishing(running.publish_url, clip, load.streams)

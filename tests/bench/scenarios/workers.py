@@ -16,7 +16,12 @@ async def _run(bench: Bench, result: Result) -> None:
         Contender(
             name=name,
             server=bench.headwater(name, *settings, workers=workers),
-            load=Load(players=workers * players, rate=1000, seconds=bench.seconds(5)),
+            load=Load(
+                players=workers * players,
+                rate=1000,
+                own_cores=False,  # for two workers there may be none, so neither has any
+                seconds=bench.seconds(5),
+            ),
         )
         for name, workers in (("one worker", 1), ("two workers, twice the players", 2))
     ]

@@ -211,6 +211,27 @@ async def test_missed_announcement_is_repaired_by_the_periodic_check(edge: Edge)
     await until(ends_with(recorder, "b-4"))
 
 
+@with_edge(recheck_s=60)
+async def test_pulls_that_began_together_do_not_check_together(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor later than every ``recheck_s``."""
+    drawn = []
+
+    def shortest(least: float, most: float) -> float:
+        drawn.append((least, most))
+        return 0.05 / 60
+
+    monkeypatch.setattr("edge.pull.uniform", shortest)
+    _, recorder = await streaming(edge)
+    other = await edge.source()
+    other.send("b", 5)
+    edge.table.listeners.clear()
+    await edge.claim(other)
+    await until(ends_with(recorder, "b-4"))
+    assert set(drawn) == {(0.75, 1)}
+
+
 async def test_grace_ends_for_all_viewers_at_once_and_without_a_word_before(edge: Edge) -> None:
     source, first = await streaming(edge)
     began = asyncio.get_running_loop().time()
