@@ -208,10 +208,11 @@ class EdgeSettings(Section):
     grace_s: Seconds = 15.0
     """Viewers stay connected for so long after their stream was lost upstream."""
     recheck_s: Seconds = 30.0
-    """A running pull's route is looked up again this often, in case an announcement was missed.
+    """A running pull's route is looked up again within this time: an announcement may be missed.
 
-    With `zone_relay`, a pull also changes to the edge that its zone agrees on now, and one that
-    has failed is not asked again for so long, or for twice as long each time that it fails again.
+    Each pull has its own moment, after three quarters of it or later. With `zone_relay`, a pull
+    also changes to the edge that its zone agrees on now, and one that has failed is not asked again
+    for so long, or for twice as long each time that it fails again.
     """
     max_streams: int = Field(default=10_000, ge=1)
     """Streams per worker, names being waited for included; one more is refused."""

@@ -54,7 +54,7 @@ class _Track:
             self.others = ()
             if mapped > self.out:
                 self.out = mapped
-        elif mapped == self.mapped and len(self.others) < _MAX_FINGERPRINTS:
+        elif mapped == self.mapped and len(self.others) < _MAX_FINGERPRINTS - 1:
             self.others += (end,)
         return self.out
 

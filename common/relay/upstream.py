@@ -134,7 +134,7 @@ class Upstream:
         """Leave it to the transport to close: `connection_lost` follows."""
 
     def pause_writing(self) -> None:
-        """Write on: what we say is a few bytes each second, which `Upstream.ended` bounds."""
+        """Write on: pings and acknowledgements are few, and answers to pings limited by rate."""
 
     def resume_writing(self) -> None:
         """Write on."""

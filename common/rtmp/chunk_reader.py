@@ -166,6 +166,7 @@ class ChunkReader:
             body_at = pos + _ALL_HEADER_BYTES[first >> 6]
             if stream is None or stream.body is not None or body_at > end:
                 break
+            # Field by field: compiled, a call of `struct` would be most of what a header costs.
             if first < 0x80:  # fmt 0 and 1
                 time = data[pos + 1] << 16 | data[pos + 2] << 8 | data[pos + 3]
                 length = data[pos + 4] << 16 | data[pos + 5] << 8 | data[pos + 6]

@@ -19,6 +19,7 @@ Round = Mapping[str, Trial]
 
 MakeServer = Callable[[Round], Server | None]
 _SHOWN_NOTES = 3
+_OWN_CORES = "Judged workers had cores of their own."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,8 @@ class Bench:
             self._note(result, server, [f"{server.name}: {error}"])
             return None
         result.trials.append(trial)
+        if trial.own_cores and _OWN_CORES not in result.notes:
+            result.notes.append(_OWN_CORES)
         self._note(result, server, [f"{server.name}: {each}" for each in trial.problems])
         return trial
 

@@ -22,7 +22,7 @@ class Load:
     join_rate: float = 1000.0  # of them, per second
     stalled: int = 0  # players besides that stop reading …
     stall_s: float = 0.0  # … for so long; 0: for good
-    own_cores: bool = True  # for the judged server, where there are enough
+    own_cores: bool = True  # for the judged processes, where there are enough
     seconds: float = 6.0
     quiet_s: float = 0.5  # with the sample alone, before the others join
     settle_s: float = 1.5

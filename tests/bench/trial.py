@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -90,6 +90,7 @@ class Trial:
     flushes: Flushes | None
     writes_per_s: float  # to each player; reads of it where nobody knows
     problems: list[str]
+    own_cores: bool = False  # whether the judged processes had some
 
 
 async def run_trial(server: Server, load: Load, clip: Path, say: Say) -> Trial:
@@ -97,13 +98,14 @@ async def run_trial(server: Server, load: Load, clip: Path, say: Say) -> Trial:
     async with AsyncExitStack() as stack:
         say("starts")
         running = await stack.enter_async_context(server.running())
-        if load.own_cores:
-            stack.enter_context(apart(running.pids, running.others))
+        judged = running.pids if load.own_cores and running.is_ours else ()
+        own_cores = stack.enter_context(apart(judged, running.others))
         publishing = None
         if server.rtmp:
             publishing = Publishing(running.publish_url, clip, load.streams)
             await stack.enter_async_context(publishing)
-        return await _Course(server, running, load, clip, publishing, say).run(stack)
+        course = _Course(server, running, load, clip, publishing, say)
+        return replace(await course.run(stack), own_cores=own_cores)
 
 
 class _Course:

@@ -38,6 +38,7 @@ class Running:
     play_url: str
     pids: tuple[int, ...]  # of the processes that are judged
     others: tuple[int, ...] = ()  # of those that belong to it besides
+    is_ours: bool = True  # it was started for this, and may be moved to other cores
     writes_per_s: float = 0.0  # to each player, where that is known beforehand
     metrics: Callable[[], Awaitable[Metrics]] | None = None
     errors: list[str] = field(default_factory=list)  # grows with what it logs as errors

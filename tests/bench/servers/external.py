@@ -28,4 +28,9 @@ class External(Server):
     async def running(self) -> AsyncIterator[Running]:
         """Use it as it is."""
         pids = {each for pid in self._pids for each in with_children(pid)}
-        yield Running(publish_url=self._url, play_url=self._play_url, pids=tuple(sorted(pids)))
+        yield Running(
+            publish_url=self._url,
+            play_url=self._play_url,
+            pids=tuple(sorted(pids)),
+            is_ours=False,
+        )
