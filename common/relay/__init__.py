@@ -1,1 +1,1 @@
-"""Pulling a stream from another node, or from another worker of this one: `upstream`."""
+"""Pulling a stream from another node, or from another worker of this one: `upstream`, `feed`."""

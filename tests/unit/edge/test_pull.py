@@ -201,13 +201,18 @@ async def test_missed_announcement_is_repaired_by_a_resync(edge: Edge) -> None:
     await until(lambda: not source.relays)
 
 
-@with_edge(recheck_s=0.05)
-async def test_missed_announcement_is_repaired_by_the_periodic_check(edge: Edge) -> None:
-    _, recorder = await streaming(edge)
+async def moves_unannounced(edge: Edge) -> None:
+    """Lets another source have the stream; no announcement of it comes."""
     other = await edge.source()
     other.send("b", 5)
     edge.table.listeners.clear()
     await edge.claim(other)
+
+
+@with_edge(recheck_s=0.05)
+async def test_missed_announcement_is_repaired_by_the_periodic_check(edge: Edge) -> None:
+    _, recorder = await streaming(edge)
+    await moves_unannounced(edge)
     await until(ends_with(recorder, "b-4"))
 
 
@@ -224,10 +229,7 @@ async def test_pulls_that_began_together_do_not_check_together(
 
     monkeypatch.setattr("edge.pull.uniform", shortest)
     _, recorder = await streaming(edge)
-    other = await edge.source()
-    other.send("b", 5)
-    edge.table.listeners.clear()
-    await edge.claim(other)
+    await moves_unannounced(edge)
     await until(ends_with(recorder, "b-4"))
     await until(lambda: len(drawn) > 2)  # anew for each check
     assert set(drawn) == {(0.75, 1)}
