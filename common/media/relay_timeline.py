@@ -20,7 +20,7 @@ from typing import Final
 
 from common.media.packet import Role
 from common.media.recent import ResumePoint
-from common.media.timeline import FORWARD_JUMP_MS, FRAME_MS, HALF, SAME_CLOCK_MS, distance
+from common.media.timeline import CODED, FORWARD_JUMP_MS, FRAME_MS, HALF, SAME_CLOCK_MS, distance
 from common.rtmp.message import TIMESTAMP_MASK, MessageType
 
 SESSION_GAP_MS: Final = 3_600_000
@@ -28,9 +28,6 @@ SESSION_GAP_MS: Final = 3_600_000
 long, and a step back by days would drop all that comes."""
 
 _DATA: Final = int(MessageType.DATA_AMF0)  # the key of data, which has no tracks
-_KEYFRAME: Final = Role.KEYFRAME
-_FRAME: Final = Role.FRAME
-_AUDIO: Final = Role.AUDIO
 
 _FINGERPRINT_BYTES: Final = 32
 _MAX_FINGERPRINTS: Final = 64
@@ -187,7 +184,7 @@ class RelayTimeline:
     ) -> int | None:
         """Return the time of a packet that came with ``wire``; None: viewers have it, drop it."""
         key = track << 8 | type_id  # cheaper than a tuple: once per message
-        if role is not _AUDIO and role is not _FRAME and role is not _KEYFRAME:
+        if role not in CODED:
             return self._stamp_uncoded(key, wire, role, payload)
         if not self._anchored:
             self._anchor(wire)

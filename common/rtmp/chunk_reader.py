@@ -167,19 +167,18 @@ class ChunkReader:
             if stream is None or stream.body is not None or body_at > end:
                 break
             # Field by field: compiled, a call of `struct` would be most of what a header costs.
-            if first < 0x80:  # fmt 0 and 1
+            if first < 0xC0:  # fmt 0, 1 and 2
                 time = data[pos + 1] << 16 | data[pos + 2] << 8 | data[pos + 3]
+            elif stream.extended < 0:
+                time = stream.delta
+            else:
+                break
+            if first < 0x80:  # fmt 0 and 1
                 length = data[pos + 4] << 16 | data[pos + 5] << 8 | data[pos + 6]
                 type_id = data[pos + 7]
             else:
                 length = stream.length
                 type_id = stream.type_id
-                if first < 0xC0:
-                    time = data[pos + 1] << 16 | data[pos + 2] << 8 | data[pos + 3]
-                elif stream.extended < 0:
-                    time = stream.delta
-                else:
-                    break
             if length > self._small_message or time == _EXTENDED or type_id <= _LAST_OBEYED:
                 break
             if length <= chunk_size:

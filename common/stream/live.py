@@ -22,7 +22,6 @@ from common.stream.viewer import Viewer, ViewerKind
 
 _KEYFRAME: Final = Role.KEYFRAME
 _FRAME: Final = Role.FRAME
-_AUDIO: Final = Role.AUDIO
 
 
 @dataclass(slots=True)
@@ -112,14 +111,12 @@ class LiveStream:
     def push(self, packet: Packet) -> None:
         """Take the next packet: cache it, and hand it to every output."""
         role = packet.role
-        gop = self.gop
-        if role is _AUDIO:
-            pass  # first of all: of each second of a stream it is the most
-        elif role is _KEYFRAME:
-            self._awaits_keyframe = False
-        elif role in HEADER_ROLES:
+        if role in HEADER_ROLES:
             self._push_header(packet)
             return
+        gop = self.gop
+        if role is _KEYFRAME:
+            self._awaits_keyframe = False
         elif role is _FRAME and not gop.has_video and (self._awaits_keyframe or gop.audio_only):
             # It refers to pictures of a source that is gone, or from before a long time without
             # video, which viewers that have come meanwhile do not have.
