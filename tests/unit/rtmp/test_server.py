@@ -347,7 +347,7 @@ def test_closed_comes_once_and_last_and_nothing_is_taken_after_it() -> None:
     ("first", "reason"),
     [(b"\x16\x03\x01", "not_rtmp_tls"), (b"GET / HTTP/1.1", "not_rtmp_http"), (b"\x06", "rtmpe")],
 )
-def test_c07_what_is_not_rtmp_closes_with_its_reason(first: bytes, reason: str) -> None:
+def test_c7_what_is_not_rtmp_closes_with_its_reason(first: bytes, reason: str) -> None:
     client = WireClient().send(first)
     (closed,) = client.events
     assert isinstance(closed, Closed)
@@ -369,11 +369,11 @@ def expect_close_at(client: WireClient, after_s: float, reason: str) -> None:
     assert closed.reason == reason
 
 
-def test_c08_a_silent_client_is_dropped_at_the_handshake_deadline() -> None:
+def test_c8_a_silent_client_is_dropped_at_the_handshake_deadline() -> None:
     expect_close_at(WireClient(), 10.0, "handshake_timeout")
 
 
-def test_c08_the_handshake_deadline_is_for_all_of_it() -> None:
+def test_c8_the_handshake_deadline_is_for_all_of_it() -> None:
     client = WireClient()
     client.now += 6.0
     client.send(C0C1 + C2[:-1])
