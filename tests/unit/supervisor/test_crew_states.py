@@ -12,6 +12,7 @@ from common.supervisor.generation import STOP_GRACE_S, Order, Phase
 from tests.support.crew import SETTINGS, Case
 
 POSTS = st.builds(Post, st.integers(0, 4), st.integers(0, 2))
+ROUNDING_S = 1e-6  # of sums of floats
 
 
 class CrewMachine(RuleBasedStateMachine):
@@ -99,13 +100,13 @@ class CrewMachine(RuleBasedStateMachine):
         while not self.case.crew.finished:
             self.orders_are_carried_out()
             self._skip_to_deadline()
-        assert self.case.now - began <= SETTINGS.drain_s + STOP_GRACE_S
+        assert self.case.now - began <= SETTINGS.drain_s + STOP_GRACE_S + ROUNDING_S
 
     @rule()
     def retired_ones_end_in_time(self) -> None:
         began = self.case.now
         crew = self.case.crew
-        limit = SETTINGS.retire_s + SETTINGS.drain_s + STOP_GRACE_S
+        limit = SETTINGS.retire_s + SETTINGS.drain_s + STOP_GRACE_S + ROUNDING_S
         while {post.generation for post in self.alive} - {crew.serving, crew.candidate}:
             self.orders_are_carried_out()
             assert self.case.now - began <= limit
