@@ -56,6 +56,8 @@ async def run_node(
     `Launcher`. The workers run ``python -m worker_module``, by default the package with the role's
     name.
     """
+    # Until it is heard, below: there is nothing to reload yet, and it must not end us.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     inherited = getrlimit(RLIMIT_NOFILE)[0]
     _log.info("open files", limit=raise_fd_limit(), inherited=inherited)
     try:

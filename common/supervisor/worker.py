@@ -63,8 +63,8 @@ def run_worker(make_app: MakeApp) -> NoReturn:
     """
     # The supervisor decides when workers end. A signal meant for it may reach us as well: from a
     # process manager that signals all processes of a group, or from a person.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     faulthandler.enable()  # SIGABRT, which a silent worker gets, writes where it hangs
     control_fd = os.environ.pop(CONTROL_FD_ENV, "")
     if not control_fd:

@@ -230,10 +230,10 @@ async def test_a_drain_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
             assert await n.running == Outcome(code=ExitCode.OK)
 
 
-async def test_workers_ignore_the_signals_of_a_terminal() -> None:
+async def test_workers_ignore_the_signals_that_are_for_their_supervisor() -> None:
     async with node() as n:
         await n.until_complete()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(n.pid(0), number)
         heard = n.arbiter.processes[0].figures
         await until(lambda: n.arbiter.processes[0].figures is not heard)
