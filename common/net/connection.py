@@ -114,9 +114,10 @@ class RtmpConnection(asyncio.Protocol):
             chunk_size=services.chunk_size,
             random_bytes=os.urandom,
         )
-        self._session = Session(self, services, sibling=self._sibling)
+        for_nodes = self._door is None
+        self._session = Session(self, services, sibling=self._sibling, for_nodes=for_nodes)
         try:
-            services.registry.admit(self, descriptor(transport), relay=self._door is None)
+            services.registry.admit(self, descriptor(transport), relay=for_nodes)
             if self._door is not None:
                 self._visitor = self._open_door(self._door)
         except PeerError as error:

@@ -37,6 +37,7 @@ class Session:
     __slots__ = (
         "_app",
         "_ended",
+        "_for_nodes",
         "_hello",
         "_playback",
         "_publishing",
@@ -47,11 +48,12 @@ class Session:
         "software",
     )
 
-    def __init__(self, link: Link, services: Services, *, sibling: bool) -> None:
+    def __init__(self, link: Link, services: Services, *, sibling: bool, for_nodes: bool) -> None:
         self.link = link
         self.software = ""  # what the client says it is: its flashVer
         self._services = services
         self._sibling = sibling
+        self._for_nodes = for_nodes  # came in where only our own nodes should
         self._app = ""
         self._tc_url = ""
         self._hello: RelayHello | None = None
@@ -149,7 +151,15 @@ class Session:
         return ViewerKind.PLAYER if self._hello is None else ViewerKind.RELAY
 
     def _publish(self, event: PublishRequested) -> None:
-        if self._services.registry.draining:
+        if self._for_nodes:
+            # What a publisher must get past stands at the port for clients: this is no way around.
+            self.link.log.warning("publisher refused", reason="this port is for relays")
+            self.link.core.reject_publish(
+                event.stream_id,
+                "NetStream.Publish.Denied",
+                "this port is for relays: publish to the one for clients",
+            )
+        elif self._services.registry.draining:
             # No error status: encoders take one for a bad stream key and give up. When they are
             # just closed, they come back, and then to another node.
             self.link.log.info("publisher turned away", reason="draining")

@@ -396,6 +396,18 @@ async def test_leaving_the_shared_port_takes_nobody_new_and_keeps_who_is_here(
         await relay.until_media(b"K1")
 
 
+async def test_the_port_for_relays_takes_no_publisher(node: Node) -> None:
+    node.port = await node.server.listen_tcp(HOST, 0, shared=False)
+    async with connected(node) as client:
+        client.send(C0C1 + C2)
+        client.call("connect", 1, PLAY_OBJECT)
+        client.call("createStream", 2, None)
+        client.call("publish", 3, None, "name", "live", stream_id=1)
+        await client.until_code("NetStream.Publish.Denied")
+        await client.read_to_the_end()
+    assert not node.role.publishing
+
+
 async def test_stopping_closes_everybody_at_once(node: Node, client: NetClient) -> None:
     node.begin_stream()
     client.ask_to_play()
