@@ -1,19 +1,41 @@
 """Checks between settings: each alone may be fine and together they make no sense."""
 
 from collections.abc import Iterator
+from typing import Final
 from urllib.parse import urlsplit
 
 from common.config.model import RedisSettings, Settings
 
-_MAX_PORT = 65_535
+RELAY_PORT_TRIES: Final = 4
+"""How many ports a worker may need for relays: former ones hold theirs until they have retired.
+
+Generations that live at the same time; a fifth one finds no port and fails to start.
+"""
+
+_MAX_PORT: Final = 65_535
 
 
 def cross_checks(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield each contradiction as the setting to look at first and a sentence."""
     yield from _order_checks(settings)
     yield from _redis_checks(settings.redis)
-    if settings.relay.port_base + settings.node.workers > _MAX_PORT:
-        yield "relay.port_base", f"plus node.workers must not be over {_MAX_PORT}"
+    if problem := relay_ports_problem(settings.relay.port_base, settings.node.workers or 1):
+        yield "relay.port_base", problem
+
+
+def relay_ports_problem(base: int, workers: int) -> str:
+    """Return what is wrong with ports for relays from ``base`` on, or nothing.
+
+    How many workers there are is known for sure only on the machine they run on.
+    """
+    highest = base + RELAY_PORT_TRIES * workers - 1
+    if not base or highest <= _MAX_PORT:
+        return ""
+    reloads = RELAY_PORT_TRIES - 1
+    return (
+        f"is too high: {workers} workers and those that follow them in {reloads} reloads "
+        f"need the ports up to {highest}, and the last is {_MAX_PORT}"
+    )
 
 
 def _order_checks(settings: Settings) -> Iterator[tuple[str, str]]:

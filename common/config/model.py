@@ -174,8 +174,11 @@ class LeaseSettings(Section):
 class RelaySettings(Section):
     """Pulls from another node."""
 
-    listen_host: HostName = "0.0.0.0"
-    """Address that workers serve relays on: an origin's, and an edge's with `edge.zone_relay`."""
+    listen_host: HostName = ""
+    """Address that workers serve relays on: an origin's, and an edge's with `edge.zone_relay`.
+
+    Empty: the one of `rtmp.listen`.
+    """
     port_base: int = Field(default=0, ge=0, le=65_535)
     """Worker n serves relays on port_base + n. 0: any free port.
 

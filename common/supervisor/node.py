@@ -15,6 +15,7 @@ from common.admin.server import AdminServer
 from common.cluster.records import NodeLoad, NodeRecord, NodeRole, NodeState
 from common.cluster.redis_directory import RedisDirectory
 from common.config.address import join_address, split_address
+from common.config.checks import relay_ports_problem
 from common.config.model import Settings
 from common.errors import ConfigError
 from common.ids import NodeId
@@ -86,7 +87,7 @@ async def _run(
             role=role,
             node=NodeId(settings.node.id) or make_node_id(role),
             slot=0,
-            workers=_worker_count(settings),
+            workers=_checked_worker_count(settings),
             rtmp_host=host,
             rtmp_port=port,
             advertise_host=_advertise_host(settings, host),
@@ -190,11 +191,11 @@ class _Node:
             await finished.run()
 
     def _reload(self, settings: Settings) -> None:
-        """Have new workers take over with ``settings``."""
+        """Have new workers take over with ``settings``. Raises `ConfigError`."""
         context = replace(
             self._context,
             settings=settings,
-            workers=_worker_count(settings),
+            workers=_checked_worker_count(settings),
             advertise_host=_advertise_host(settings, self._context.rtmp_host),
         )
         self._arbiter.reload(context)
@@ -320,8 +321,12 @@ class _Node:
         )
 
 
-def _worker_count(settings: Settings) -> int:
-    return settings.node.workers or _cores()
+def _checked_worker_count(settings: Settings) -> int:
+    """Return how many workers there will be. Raises `ConfigError` if not all can have ports."""
+    workers = settings.node.workers or _cores()
+    if problem := relay_ports_problem(settings.relay.port_base, workers):
+        raise ConfigError([f"relay.port_base {problem}"])
+    return workers
 
 
 def _advertise_host(settings: Settings, listen_host: str) -> str:

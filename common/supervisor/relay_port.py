@@ -5,28 +5,29 @@ and is still served by a node that takes no more clients.
 """
 
 import errno
-from typing import Final
 
 from common.config.address import join_address
+from common.config.checks import RELAY_PORT_TRIES
 from common.net.server import RtmpServer
 from common.supervisor.app import WorkerContext
-
-RELAY_PORT_TRIES: Final = 4
-"""For generations that live at the same time; a fifth one finds no port and fails to start."""
+from common.supervisor.rtmp_port import listen_problem
 
 
 async def listen_for_relays(server: RtmpServer, context: WorkerContext) -> str:
     """Open the worker's port; return its "host:port" for other nodes.
 
     After a reload a former worker may hold the port of this slot until it has retired, and
-    sharing it would hand one worker's relays to the other. Raises OSError when none can be had.
+    sharing it would hand one worker's relays to the other. Raises `ConfigError` when none can be
+    had.
     """
     return join_address(context.advertise_host, await _listen(server, context))
 
 
 async def _listen(server: RtmpServer, context: WorkerContext) -> int:
-    host = context.settings.relay.listen_host
-    base = context.settings.relay.port_base
+    relay = context.settings.relay
+    # Where clients do not come from, other nodes do not either: a node that listens on the loopback
+    # interface alone must not open a port to the network.
+    host, base = relay.listen_host or context.rtmp_host, relay.port_base
     tries = RELAY_PORT_TRIES if base and context.generation else 1
     ports = [base + context.slot + n * context.workers if base else 0 for n in range(tries)]
     *earlier, last = ports
@@ -35,5 +36,9 @@ async def _listen(server: RtmpServer, context: WorkerContext) -> int:
             return await server.listen_tcp(host, port, shared=False)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise
-    return await server.listen_tcp(host, last, shared=False)
+                break
+    try:
+        return await server.listen_tcp(host, last, shared=False)
+    except OSError as error:
+        setting = "relay.port_base" if base else "relay.listen_host"
+        raise listen_problem(setting, join_address(host, last), error) from error

@@ -22,8 +22,8 @@ _log = get_log("supervisor")
 class Reloader:
     """Loads settings when asked to, and hands good ones to ``apply``.
 
-    ``load`` raises `ConfigError` for bad ones; they are told in the log, and what is in force
-    stays.
+    ``load`` raises `ConfigError` for bad ones, ``apply`` for those that do not fit this machine;
+    they are told in the log, and what is in force stays.
     """
 
     def __init__(
@@ -49,11 +49,10 @@ class Reloader:
             try:
                 # In a thread: the file may lie on a disk that has gone to sleep, or hangs.
                 loaded = await asyncio.to_thread(self._load)
+                self._apply(keep_fixed(self._in_force(), loaded))
             except ConfigError as error:
                 for problem in error.problems:
                     _log.error("reload refused, the settings in force stay", reason=problem)
-                continue
-            self._apply(keep_fixed(self._in_force(), loaded))
 
 
 def keep_fixed(in_force: Settings, loaded: Settings) -> Settings:

@@ -1,5 +1,6 @@
 import pytest
 
+from common.config.checks import relay_ports_problem
 from common.config.loader import load_settings
 from common.errors import ConfigError
 
@@ -14,7 +15,8 @@ from common.errors import ConfigError
         (["supervisor.heartbeat_s=10"], "supervisor.heartbeat_s must be less than"),
         (["fanout.min_interval_ms=101"], "fanout.min_interval_ms must not be over"),
         (["rtmp.max_partial_bytes=65536"], "rtmp.max_partial_bytes must be at least"),
-        (["relay.port_base=65535", "node.workers=2"], "relay.port_base plus node.workers"),
+        (["relay.port_base=65533"], "relay.port_base is too high: 1 workers"),
+        (["relay.port_base=65529", "node.workers=2"], "relay.port_base is too high: 2 workers"),
         (["redis.mode=sentinel"], "redis.sentinels must name at least one sentinel"),
         (["redis.sentinels=[a:1]"], "redis.sentinels has no use when redis.mode is single"),
         (["redis.mode=cluster", "redis.url=redis://h/3"], "redis.url must not name a database"),
@@ -30,3 +32,9 @@ def test_contradictions_are_refused(overrides: list[str], problem: str) -> None:
         load_settings(file=None, environ={}, overrides=overrides)
     assert len(caught.value.problems) == 1
     assert problem in caught.value.problems[0]
+
+
+def test_relay_ports_are_enough_for_reloads_up_to_the_last_port() -> None:
+    assert not relay_ports_problem(0, 256)
+    assert not relay_ports_problem(65_535 - 4 * 8 + 1, 8)
+    assert "the ports up to 65536" in relay_ports_problem(65_535 - 4 * 8 + 2, 8)

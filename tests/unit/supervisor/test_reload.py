@@ -43,9 +43,15 @@ class Case:
 
     def __init__(self) -> None:
         self.answer: Settings | ConfigError = IN_FORCE
+        self.unfit: ConfigError | None = None
         self.loads = 0
         self.applied: list[Settings] = []
-        self.reloader = Reloader(self.load, lambda: IN_FORCE, self.applied.append)
+        self.reloader = Reloader(self.load, lambda: IN_FORCE, self.apply)
+
+    def apply(self, settings: Settings) -> None:
+        if self.unfit is not None:
+            raise self.unfit
+        self.applied.append(settings)
 
     def load(self) -> Settings:
         self.loads += 1
@@ -81,5 +87,17 @@ async def test_each_problem_of_bad_settings_is_told_and_the_next_load_counts(
     await until(lambda: len(caplog.records) == 2)
     assert case.applied == []
     case.answer = IN_FORCE
+    case.reloader.want()
+    await until(lambda: case.applied == [IN_FORCE])
+
+
+async def test_settings_that_do_not_fit_this_machine_are_refused_and_the_next_load_counts(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    case.unfit = ConfigError(["relay.port_base is too high"])
+    case.reloader.want()
+    await until(lambda: len(caplog.records) == 1)
+    case.unfit = None
     case.reloader.want()
     await until(lambda: case.applied == [IN_FORCE])
