@@ -58,10 +58,12 @@ class EntryPoint:
     """Where among the pending messages a waiting viewer can start, and the headers in force there.
 
     Headers may change behind it before the flush: they are pending themselves, in their place.
+    They are packets, not yet a block: most keyframes find nobody waiting, and headers can be
+    megabytes while a keyframe is a few bytes.
     """
 
     index: int
-    headers: Block
+    headers: list[Packet]
     header_version: int
 
 
@@ -120,7 +122,7 @@ class Output:
         if role is _KEYFRAME or (self._waiting and role is _AUDIO and self._is_wanted_entry()):
             self._entry = EntryPoint(
                 len(self._pending),
-                self._header_block(packet.timestamp),
+                self._headers(packet.timestamp),
                 self._stream.header_version,
             )
         self._pending.append(packet)
@@ -260,8 +262,9 @@ class Output:
         starting = [each for each in self._waiting if not each.congested]
         if not starting:
             return
-        block = self.spec.block(self._pending[entry.index :])
-        headers = entry.headers
+        pending = self._pending[entry.index :]
+        block = self.spec.block(pending)
+        headers = self.spec.block(entry.headers, pending[0].timestamp)
         for viewer in starting:
             self._waiting.remove(viewer)
             if needs_headers := viewer.header_version != entry.header_version:
@@ -326,7 +329,10 @@ class Output:
         return head + self.spec.block(packets[: max(len(packets) - pending, 0)])
 
     def _header_block(self, timestamp: int) -> Block:
+        return self.spec.block(self._headers(timestamp), timestamp)
+
+    def _headers(self, timestamp: int) -> list[Packet]:
         packets = self._stream.headers.for_joiner()
         if self.spec.relay and self._stream.source is not None:
             packets.insert(0, self._stream.source.to_packet(timestamp))
-        return self.spec.block(packets, timestamp)
+        return packets

@@ -1,5 +1,7 @@
 """One output: congested viewers, lag, skips, kicks, totals. Conformance 84."""
 
+import tracemalloc
+
 from common.config.model import FanoutSettings, GopSettings
 from common.media.packet import Role
 from tests.support.fanout import AUDIO_ONLY, FakeViewer, Fanout
@@ -277,3 +279,20 @@ def test_timestamps_go_over_32_bits_without_a_stall() -> None:
     fanout.push(Role.FRAME, bytes(5000), timestamp=0x1_0000_0010)
     fanout.flush()
     assert [each.timestamp for each in early.messages()] == [0xFFFFFFF0, 0xFFFFFFF0, 0x10]
+
+
+def test_a_keyframe_for_which_nobody_waits_does_not_copy_the_headers() -> None:
+    # A publisher may have megabytes of headers and send thousands of tiny keyframes in one read.
+    fanout = Fanout(FanoutSettings())
+    header = bytes(200_000)
+    fanout.push(Role.VIDEO_HEADER, header)
+    fanout.push(Role.KEYFRAME, b"K1")
+    fanout.watch()
+    fanout.flush()
+    tracemalloc.start()
+    try:
+        fanout.push(Role.KEYFRAME, b"K2")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < len(header) / 2
