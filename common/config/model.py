@@ -279,10 +279,10 @@ class SupervisorSettings(Section):
     """Pause before a dead worker is replaced; doubles …"""
     backoff_max_s: Seconds = 10.0
     """… up to this while it keeps dying."""
-    restart_budget: int = Field(default=20, ge=1)
-    """Restarts within `restart_window_s` after which the node gives up …"""
-    restart_window_s: Seconds = 60.0
-    """… and ends with an error, so that whoever runs it sees it."""
+    healthy_s: Seconds = 60.0
+    """A worker that was ready for so long was well: pauses, and failures in a row, begin anew."""
+    give_up_after: int = Field(default=10, ge=1)
+    """When every worker has failed so often in a row, the node ends with an error."""
     drain_s: Seconds = 30.0
     """From SIGTERM to the end of the last connection, at most. A second signal: now."""
     retire_s: Seconds = 3600.0

@@ -11,8 +11,8 @@ been touched. A candidate that is overtaken by another reload retires likewise.
     reload --> candidate --all ready--> serving --next one ready--> retiring --all gone--> forgotten
                    \--one ended, or overtaken by a reload-------------^
 
-A worker of the serving generation that ended is replaced in its slot after a pause (`Backoff`), as
-long as the generation's budget lasts; nobody else is replaced.
+A worker of the serving generation that ended is replaced in its slot after a pause (`Backoff`),
+until the generation finds that this helps no more; nobody else is replaced.
 
 Rules as in `generation`: no processes, no signals and no clock; time comes in as ``now``.
 """
@@ -159,17 +159,21 @@ class Crew:
 
     def _lost(self, worker: Worker, slot: int, code: int, now: float, reason: str) -> Sequel:
         # A replacement that cannot boot is another matter than a first worker: its siblings
-        # serve people, and what is in its way may go. Back-off and budget deal with it.
+        # serve people, and what is in its way may go. It is a failure like others.
         if code == ExitCode.COULD_NOT_BOOT and not self.was_complete:
             self._give_up(ExitCode.COULD_NOT_BOOT, reason or "a worker could not start", now)
             return Sequel.NODE_ENDS
         if not self._serving.replace(slot, worker, now):
-            budget = self._serving.budget
-            spent = f"{budget.allowed} restarts within {budget.window_s:g} s"
-            last = f"the last worker ended with {describe_exit(code)}"
-            self._give_up(ExitCode.BUDGET_SPENT, f"{spent} did not help; {last}", now)
+            self._give_up(ExitCode.GAVE_UP, self._no_help(code), now)
             return Sequel.NODE_ENDS
         return Sequel.REPLACED
+
+    def _no_help(self, code: int) -> str:
+        times, well_s = self._serving.settings.give_up_after, self._serving.settings.healthy_s
+        return (
+            f"every worker ended {times} times in a row before it was well for {well_s:g} s, "
+            f"the last one with {describe_exit(code)}"
+        )
 
     # What is wanted.
 

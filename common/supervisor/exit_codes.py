@@ -12,8 +12,8 @@ class ExitCode(IntEnum):
     """An exception that nobody expected; Python's own code for it."""
     USAGE = 2
     """Called wrongly, for example a worker started by hand."""
-    BUDGET_SPENT = 3
-    """A node whose workers died too often within the window."""
+    GAVE_UP = 3
+    """A node none of whose workers stayed well, however often they were replaced."""
     COULD_NOT_BOOT = 4
     """What starting again would not cure: a port in use, a setting that does not fit the host."""
     ORPHANED = 5

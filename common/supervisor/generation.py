@@ -13,6 +13,11 @@ A worker's life, and what ends each state when nothing is heard:
     ABORTED  (got SIGABRT)           ABORT_GRACE_S -> KILLED
     KILLED   (got SIGKILL)           the kernel sees to it
 
+One that ends before it was ready for healthy_s has *failed*. A replacement comes after a pause that
+grows with the failures of its slot in a row, for ever, for its siblings serve meanwhile. Only when
+every slot has failed give_up_after times in a row, and none has a worker that is well now, do
+replacements not help, and the generation asks for no more.
+
 Phases, and what ends each when workers do not end before:
 
     RUNNING --> RETIRING             retire_s -> DRAINING
@@ -30,7 +35,6 @@ from typing import Final
 
 from common.backoff import Backoff
 from common.config.model import SupervisorSettings
-from common.supervisor.budget import RestartBudget
 
 ABORT_GRACE_S: Final = 1.0
 """From SIGABRT, which makes a wedged worker write its traceback, to SIGKILL."""
@@ -76,7 +80,13 @@ class Worker:
     deadline: float  # when its silence counts as failure
     state: WorkerState = WorkerState.STARTING
     ready_at: float = math.inf
+    heard_at: float = -math.inf
     told: Phase = Phase.RUNNING  # the phase that it has been told of
+
+    @property
+    def well_s(self) -> float:
+        """How long it was seen to be well: silence at the end of a life proves nothing."""
+        return self.heard_at - self.ready_at
 
 
 @dataclass(slots=True)
@@ -87,6 +97,7 @@ class Slot:
     backoff: Backoff
     worker: Worker | None = None
     spawn_at: float = -math.inf  # not before: the pause after a failure
+    failures: int = 0  # of workers in a row
 
 
 class Generation:
@@ -101,7 +112,6 @@ class Generation:
     ) -> None:
         self.number = number
         self.settings = settings
-        self.budget = RestartBudget(settings.restart_budget, settings.restart_window_s)
         self.phase = Phase.RUNNING
         self._phase_deadline = math.inf
         self._slots = [
@@ -137,7 +147,7 @@ class Generation:
         worker = self._slots[index].worker
         if worker is not None and worker.state is WorkerState.STARTING:
             worker.state = WorkerState.READY
-            worker.ready_at = now
+            worker.ready_at = worker.heard_at = now
             worker.deadline = now + self.settings.heartbeat_timeout_s
 
     def heard(self, index: int, now: float) -> None:
@@ -148,6 +158,7 @@ class Generation:
             and worker.state is WorkerState.READY
             and worker.told < Phase.STOPPING
         ):
+            worker.heard_at = now
             worker.deadline = now + self.settings.heartbeat_timeout_s
 
     def overslept(self, now: float) -> None:
@@ -162,14 +173,25 @@ class Generation:
         return worker
 
     def replace(self, index: int, worker: Worker, now: float) -> bool:
-        """Have ``worker``, which has ended, replaced; False when the budget is spent."""
-        if not self.budget.spend(now):
-            return False
+        """Have ``worker``, which has ended, replaced; False when that helps no more."""
         slot = self._slots[index]
-        if now - worker.ready_at >= self.settings.backoff_max_s:
+        if self._was_well(worker):
+            slot.failures = 0
             slot.backoff.reset()
+        else:
+            slot.failures += 1
+        if all(map(self._is_hopeless, self._slots)):
+            return False
         slot.spawn_at = now + slot.backoff.next_s()
         return True
+
+    def _was_well(self, worker: Worker) -> bool:
+        return worker.well_s >= self.settings.healthy_s
+
+    def _is_hopeless(self, slot: Slot) -> bool:
+        if slot.worker is not None and self._was_well(slot.worker):
+            return False
+        return slot.failures >= self.settings.give_up_after
 
     # What is wanted.
 

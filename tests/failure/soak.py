@@ -271,9 +271,7 @@ def say(line: str) -> None:
 
 async def soak(minutes: float, seed: int) -> int:
     """Soak for so long; return the exit code."""
-    # A worker that is killed again and again would else use up its restarts.
-    settings = ("supervisor.restart_budget=1000",)
-    async with Lab(SOAK, settings) as lab:
+    async with Lab(SOAK) as lab:
         run = Soak(lab, seed)
         await run.run(minutes * 60)
     say(", ".join(f"{count} x {name}" for name, count in sorted(run.faults.items())))

@@ -164,10 +164,10 @@ async def test_a_worker_that_is_not_ready_in_time_is_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(MODE_ENV, Mode.NEVER_READY)
-    settings = settings_for_tests(supervisor={"start_timeout_s": 1.0, "restart_budget": 1})
+    settings = settings_for_tests(supervisor={"start_timeout_s": 1.0, "give_up_after": 2})
     async with node(settings) as n:
         outcome = await n.running
-        assert outcome.code is ExitCode.BUDGET_SPENT
+        assert outcome.code is ExitCode.GAVE_UP
         assert n.exits[0].code == -signal.SIGABRT
 
 
@@ -175,14 +175,14 @@ async def test_a_crash_loop_is_slowed_down_and_ends_the_node(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MODE_ENV, Mode.CRASH)
-    supervisor = {"restart_budget": 4, "backoff_min_s": 0.05, "backoff_max_s": 0.2}
+    supervisor = {"give_up_after": 5, "backoff_min_s": 0.05, "backoff_max_s": 0.2}
     async with node(settings_for_tests(node={"workers": 1}, supervisor=supervisor)) as n:
         began = time.monotonic()
         outcome = await n.running
         # Pauses of 50, 100, 200 and 200 ms, each shortened by at most a half.
         assert time.monotonic() - began > 0.275
-        assert outcome.code is ExitCode.BUDGET_SPENT
-        assert "4 restarts within 60 s" in outcome.reason
+        assert outcome.code is ExitCode.GAVE_UP
+        assert "every worker ended 5 times in a row" in outcome.reason
         assert "exit_70" in outcome.reason
         assert len(journal.events("start")) == 5
 

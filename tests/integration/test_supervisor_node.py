@@ -71,6 +71,11 @@ class NodeProcess:
         ):
             return answer.status, await answer.text()
 
+    async def pid(self, slot: int) -> int:
+        """Return the pid of the worker in a slot, 0 when there is none."""
+        workers = json.loads((await self.get("/status"))[1])["workers"]
+        return next((int(each["pid"]) for each in workers if each["slot"] == slot), 0)
+
     def left_over(self) -> list[str]:
         return [path.name for path in self.temporary.iterdir()]
 
@@ -153,6 +158,36 @@ async def test_status_and_metrics_describe_the_workers(temporary: Path) -> None:
                 pass
         assert 'headwater_node_info{node="n1",role="origin"' in metrics
         assert "headwater_event_loop_lag_seconds_count" in metrics
+
+
+async def test_a_worker_that_fails_beside_another_one_does_not_end_the_node(
+    temporary: Path,
+) -> None:
+    async with start_node(temporary, supervisor__give_up_after="2") as node:
+        await node.until_ready()
+        pid, sibling = node.workers
+        for failures in range(1, 6):
+            os.kill(pid, signal.SIGKILL)
+            async with asyncio.timeout(15):
+                while (new := await node.pid(0)) in (0, pid):
+                    pass
+            pid = new
+            counted = f'headwater_worker_restarts_total{{reason="signal_9"}} {failures}.0'
+            assert counted in (await node.get("/metrics"))[1]
+            assert await node.get("/readyz") == (200, "ready\n")
+        assert await node.pid(1) == sibling
+
+
+async def test_a_node_whose_only_worker_always_dies_ends_with_an_error(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MODE_ENV, Mode.CRASH)
+    async with start_node(temporary, node__workers="1", supervisor__give_up_after="3") as node:
+        code, log = await node.ended()
+    assert code == ExitCode.GAVE_UP
+    assert log.count("worker died") == 3
+    assert "node gives up" in log
+    assert node.left_over() == []
 
 
 async def test_the_routing_table_knows_a_node_while_it_runs(

@@ -1,10 +1,15 @@
 """A crew with a clock, for tests."""
 
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
 from common.clock import ManualClock
 from common.config.model import SupervisorSettings
 from common.supervisor.app import Post
 from common.supervisor.crew import Crew, Sequel
-from common.supervisor.generation import Order
+from common.supervisor.generation import Order, Phase
 
 SETTINGS = SupervisorSettings(
     heartbeat_s=1,
@@ -12,19 +17,25 @@ SETTINGS = SupervisorSettings(
     start_timeout_s=30,
     backoff_min_s=1,
     backoff_max_s=8,
-    restart_budget=5,
-    restart_window_s=600,
+    healthy_s=15,
+    give_up_after=5,
     drain_s=20,
     retire_s=100,
 )
+
+TICK_S: Final = 0.5
+"""How exactly `Case.live` tells the time."""
+
+NEVER_READY: Final = -1.0
+"""The life of a worker that hangs in its start."""
 
 
 class Case:
     """A crew with a clock, whose pauses are not shortened."""
 
-    def __init__(self, workers: int = 2) -> None:
+    def __init__(self, workers: int = 2, settings: SupervisorSettings = SETTINGS) -> None:
         self.clock = ManualClock()
-        self.crew = Crew(workers, SETTINGS, uniform=lambda low, high: high)
+        self.crew = Crew(workers, settings, uniform=lambda low, high: high)
 
     @property
     def now(self) -> float:
@@ -60,6 +71,32 @@ class Case:
     def exit(self, slot: int, code: int = 1, reason: str = "", *, generation: int = 0) -> Sequel:
         """End a worker; say what follows."""
         return self.crew.exited(Post(generation, slot), code, self.now, reason)
+
+    def live(self, life_s: Callable[[int], float], seconds: float) -> Counter[int]:
+        """Let time pass, but not after the node gave up; return how many died, by slot.
+
+        ``life_s`` is asked how long the next worker of a slot is to live once it is ready.
+        """
+        ends: dict[int, float] = {}
+        died: Counter[int] = Counter()
+        until = self.now + seconds
+        while self.now < until and self.crew.phase is Phase.RUNNING:
+            for order, slot in self.orders(TICK_S):
+                ends[slot] = self._begin(slot, life_s(slot)) if order is Order.SPAWN else self.now
+            for slot in sorted(slot for slot, end in ends.items() if end <= self.now):
+                del ends[slot]
+                died[slot] += 1
+                self.exit(slot)
+            for slot in ends:
+                self.heard(slot)
+        return died
+
+    def _begin(self, slot: int, life_s: float) -> float:
+        """Return when a worker that was started now is to die."""
+        if life_s == NEVER_READY:
+            return math.inf
+        self.ready(slot)
+        return self.now + life_s
 
     def reload(self, workers: int = 2, settings: SupervisorSettings = SETTINGS) -> int:
         """Want a new generation; return its number."""

@@ -16,20 +16,24 @@ def test_a_node_is_complete_when_all_have_been_ready_at_once() -> None:
     assert (case.crew.ready_slots, case.crew.was_complete) == ({0}, True)
 
 
-def test_a_spent_budget_ends_the_node_with_the_reason() -> None:
+def test_a_node_that_gives_up_ends_with_the_reason() -> None:
     case = Case(2).all_ready()
-    for _ in range(SETTINGS.restart_budget):
-        case.exit(0)
-        assert (Order.SPAWN, 0) in case.orders(8)
-        case.heard(1)
-    case.exit(0, -11)
+    for slot in (0, 1):
+        for _ in range(SETTINGS.give_up_after - 1):
+            assert case.exit(slot) is Sequel.REPLACED
+            assert (Order.SPAWN, slot) in case.orders(8)
+            case.heard(0)
+    assert case.exit(0) is Sequel.REPLACED
+    case.orders(8)
+    assert case.exit(1, -11) is Sequel.NODE_ENDS
     assert case.crew.phase is Phase.STOPPING
-    assert case.orders() == [(Order.STOP, 1)]
-    case.exit(1, 0)
+    assert case.orders() == [(Order.STOP, 0)]
+    case.exit(0, 0)
     assert case.crew.finished
     assert case.crew.outcome == Outcome(
-        code=ExitCode.BUDGET_SPENT,
-        reason="5 restarts within 600 s did not help; the last worker ended with signal_11",
+        code=ExitCode.GAVE_UP,
+        reason="every worker ended 5 times in a row before it was well for 15 s, "
+        "the last one with signal_11",
     )
 
 
@@ -176,15 +180,27 @@ def test_a_reload_whose_worker_does_not_get_ready_fails() -> None:
     assert case.exit(0, -6, generation=1) is Sequel.RELOAD_FAILED
 
 
-def test_a_failed_reload_costs_no_restarts() -> None:
+def test_workers_of_a_failed_reload_are_not_counted() -> None:
     case = Case(1).all_ready()
-    for number in range(1, 3 * SETTINGS.restart_budget):
+    for number in range(1, 3 * SETTINGS.give_up_after):
         assert case.reload(workers=1) == number
         case.all_orders()
         case.exit(0, generation=number)
         case.heard(0)
     assert case.crew.phase is Phase.RUNNING
     assert case.exit(0) is Sequel.REPLACED
+
+
+def test_a_reload_counts_failures_anew_by_its_own_settings() -> None:
+    case = Case(1).all_ready()
+    for _ in range(SETTINGS.give_up_after - 1):
+        case.exit(0)
+        case.all_orders(8)
+    case.reload(workers=1, settings=SETTINGS.model_copy(update={"give_up_after": 2}))
+    case.all_ready().all_orders()
+    assert case.exit(0, generation=1) is Sequel.REPLACED
+    case.all_orders(1)
+    assert case.exit(0, generation=1) is Sequel.NODE_ENDS
 
 
 def test_an_old_worker_that_dies_during_a_reload_is_replaced_as_ever() -> None:

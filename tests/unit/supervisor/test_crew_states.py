@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from common.supervisor.app import Post
 from common.supervisor.crew import Sequel
-from common.supervisor.generation import STOP_GRACE_S, Order, Phase
+from common.supervisor.generation import ABORT_GRACE_S, STOP_GRACE_S, Order, Phase
 from tests.support.crew import SETTINGS, Case
 
 POSTS = st.builds(Post, st.integers(0, 4), st.integers(0, 2))
@@ -74,7 +74,7 @@ class CrewMachine(RuleBasedStateMachine):
     @rule()
     def orders_are_carried_out(self) -> None:
         crew = self.case.crew
-        wanted = crew.phase  # when the orders are given; a kill among them may spend the budget
+        wanted = crew.phase  # when the orders are given; a kill among them may be one too many
         serving, candidate = crew.serving, crew.candidate
         for order, post in self.case.all_orders():
             if order is Order.SPAWN:
@@ -107,6 +107,7 @@ class CrewMachine(RuleBasedStateMachine):
         began = self.case.now
         crew = self.case.crew
         limit = SETTINGS.retire_s + SETTINGS.drain_s + STOP_GRACE_S + ROUNDING_S
+        limit += SETTINGS.start_timeout_s + ABORT_GRACE_S  # a candidate may fail first, and retire
         while {post.generation for post in self.alive} - {crew.serving, crew.candidate}:
             self.orders_are_carried_out()
             assert self.case.now - began <= limit

@@ -28,7 +28,8 @@ def test_a_worker_that_has_lived_is_replaced_after_the_shortest_pause() -> None:
         case.exit(0)
         case.orders(10)
     case.ready(0)
-    case.clock.advance(SETTINGS.backoff_max_s)
+    case.clock.advance(SETTINGS.healthy_s)
+    case.heard(0)
     case.exit(0)
     assert case.crew.next_deadline() == case.now + 1
 
@@ -36,12 +37,23 @@ def test_a_worker_that_has_lived_is_replaced_after_the_shortest_pause() -> None:
 def test_a_worker_that_dies_before_it_is_ready_has_not_lived() -> None:
     case = Case(1)
     case.orders()
-    case.clock.advance(SETTINGS.backoff_max_s)
+    case.clock.advance(SETTINGS.healthy_s)
     case.exit(0)
     case.orders(10)
-    case.clock.advance(SETTINGS.backoff_max_s)
+    case.clock.advance(SETTINGS.healthy_s)
     case.exit(0)
     assert case.crew.next_deadline() == case.now + 2
+
+
+def test_a_worker_has_lived_as_long_as_it_was_heard() -> None:
+    case = Case(1)
+    for pause_s in (1, 2, 4):
+        case.all_ready()
+        assert case.orders(SETTINGS.heartbeat_timeout_s) == [(Order.ABORT, 0)]
+        case.clock.advance(SETTINGS.healthy_s)  # it takes its time to die
+        case.exit(0, -9)
+        assert case.crew.next_deadline() == case.now + pause_s
+        case.clock.advance(pause_s)
 
 
 def test_slots_have_back_offs_of_their_own() -> None:
