@@ -1,4 +1,4 @@
-"""Every error that Headwater raises, as one tree.
+"""The errors that packages share, as one tree. Those that one package keeps to itself stand there.
 
     HeadwaterError
     ├── PeerError               the other side of a connection broke the protocol
@@ -10,7 +10,7 @@
     ├── UsageError              we called our own code wrongly: a bug
     ├── StreamNameError         a stream name that is not allowed
     ├── ConfigError             a setting that is unknown or has a bad value
-    ├── ClusterError            the routing table did not do what was asked
+    ├── ClusterError            no stream could be had, or no routing table
     │   ├── StreamNotFound      nobody publishes the stream
     │   ├── StreamTaken         another publisher holds the stream and keeps it
     │   ├── DirectoryUnavailable  the table (Redis) cannot be reached just now
@@ -80,7 +80,7 @@ class ConfigError(HeadwaterError):
 
 
 class ClusterError(HeadwaterError):
-    """The routing table did not do what was asked."""
+    """A stream or the routing table could not be had."""
 
 
 class StreamNotFound(ClusterError):

@@ -1,1 +1,1 @@
-"""Health, metrics and status of a node over HTTP."""
+"""Health, metrics and status of a node over HTTP: `health` (the answers), `server`."""
