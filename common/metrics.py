@@ -176,7 +176,7 @@ RELAYS = _gauge(
     ("state", "source"),
 )
 RELAY_LOSSES = ReasonCounter(
-    _counter("relay_losses_total", "Upstream relays that were lost, by reason.", ("reason",))
+    _counter("relay_losses_total", "Upstream relays that ended, by reason.", ("reason",))
 )
 RELAY_ROUND_TRIP = _histogram(
     "relay_round_trip_seconds",

@@ -44,6 +44,9 @@ _LEFT: Final = "left"
 _LOST: Final = "lost"
 """How a relay ends whose connection was closed or reset by the other end."""
 
+_ENDED: Final = "ended"
+"""How a relay ends whose other end says that the stream is over."""
+
 _SILENT: Final = "silent"
 """How a relay ends whose other end does not even answer pings."""
 
@@ -235,7 +238,8 @@ class Pull:
 
     def _tell_of_loss(self, target: Target, outcome: RelayError, streamed: bool) -> None:
         RELAY_LOSSES.inc(outcome.reason)
-        self._log.limited("relay_lost").info("relay lost", source=str(target), reason=str(outcome))
+        event = "relay ended" if outcome.reason == _ENDED else "relay lost"
+        self._log.limited(event).info(event, source=str(target), reason=str(outcome))
         # Whoever stands between us and a dead origin may accept for it, and then close.
         suspicious = outcome.reason in SUSPICIOUS or (outcome.reason == _LOST and not streamed)
         if suspicious and target.epoch is not None:
@@ -243,7 +247,7 @@ class Pull:
 
     def _is_final(self, outcome: RelayError) -> bool:
         """Say whether a sibling's answer ends the wait: it has held, or given grace, already."""
-        return outcome.reason == "ended" or (outcome.reason == "not_found" and not self.running)
+        return outcome.reason == _ENDED or (outcome.reason == "not_found" and not self.running)
 
     def _give_up(self) -> None:
         self.over = True

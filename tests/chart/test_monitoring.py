@@ -95,11 +95,14 @@ def test_manifests_have_the_alert_about_the_autoscaler_that_an_overlay_may_add()
     assert "alert: HeadwaterAutoscalerAtMaximum\n" in text
 
 
-def test_reasons_of_refusals_that_are_explained_exist() -> None:
+@pytest.mark.parametrize(
+    ("alert", "room"), [("HeadwaterConnectionsRefused", "net"), ("HeadwaterRelaysLost", "relay")]
+)
+def test_reasons_that_are_explained_exist(alert: str, room: str) -> None:
     page = (ROOT / "docs" / "alerts.md").read_text()
-    section = page.partition("## HeadwaterConnectionsRefused\n")[2].partition("\n## ")[0]
-    reasons = re.findall(r"`([a-z]+(?:_[a-z]+)+)`", section)
-    source = "".join(file.read_text() for file in (ROOT / "common" / "net").glob("*.py"))
+    section = page.partition(f"## {alert}\n")[2].partition("\n## ")[0]
+    reasons = re.findall(r"`([a-z_]+)`", section)
+    source = "".join(file.read_text() for file in (ROOT / "common" / room).glob("*.py"))
     assert len(reasons) >= 3
     assert [each for each in reasons if f'"{each}"' not in source] == []
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from common import logs
 from common.cluster.records import EventKind
 from common.config.model import PublisherPolicy
 from common.errors import StreamNotFound
@@ -16,6 +17,7 @@ from common.stream.live import LiveStream
 from edge.pull import PullState
 from tests.support.cluster import make_claim
 from tests.support.edge_worker import Edge, ends_with, order, streaming, with_edge
+from tests.support.logged import logged
 from tests.support.sources import Recorder
 from tests.support.spine import STREAM, turns
 from tests.support.wait import until
@@ -146,6 +148,24 @@ async def test_origin_that_ends_the_stream_in_good_order_is_not_suspected(edge: 
     source.end()
     await until(lambda: pull.over)
     assert edge.directory.calls["suspect"] == 0
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_log_tells_a_relay_that_ended_from_one_that_was_lost(
+    edge: Edge, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(logs, "_gate", logs.FloodGate())  # another test may have just said so
+    source, _ = await streaming(edge)
+    pull = edge.pull()
+    if ends:
+        await edge.directory.release(edge.table.leases[STREAM].route)
+        source.end()
+    else:
+        await source.kill()
+    await until(lambda: pull.state is PullState.LOST)
+    said = {line for line in ("relay ended", "relay lost") if line in logged(caplog)}
+    assert said == {"relay ended" if ends else "relay lost"}
 
 
 async def test_takeover_at_the_same_worker_keeps_the_relay(edge: Edge) -> None:
