@@ -233,6 +233,7 @@ class NodeMetrics(Collector):
     role: str
     zone: str = ""
     version: str = ""
+    ready: bool = False
     workers: dict[str, int] = field(default_factory=dict)  # by state
     restarts: Tally[str] = field(default_factory=Tally)  # by reason
 
@@ -245,6 +246,9 @@ class NodeMetrics(Collector):
         )
         info.add_metric((self.node, self.role, self.zone, self.version), 1)
         yield info
+        yield GaugeMetricFamily(
+            "headwater_ready", "1 while the node takes new clients, as /readyz says.", self.ready
+        )
         workers = GaugeMetricFamily(
             "headwater_workers", "Worker processes, by state.", labels=("state",)
         )

@@ -157,6 +157,7 @@ async def test_status_and_metrics_describe_the_workers(temporary: Path) -> None:
             ):
                 pass
         assert 'headwater_node_info{node="n1",role="origin"' in metrics
+        assert "\nheadwater_ready 1.0\n" in metrics
         assert "headwater_event_loop_lag_seconds_count" in metrics
 
 
@@ -220,6 +221,9 @@ async def test_draining_shows_in_readiness_until_a_second_signal(
         async with asyncio.timeout(15):
             while await node.get("/readyz") != (503, "not ready: draining\n"):
                 pass
+        metrics = (await node.get("/metrics"))[1]
+        assert "\nheadwater_ready 0.0\n" in metrics
+        assert 'headwater_workers{state="ready"} 2.0' in metrics, "who is connected is served"
         assert (await node.get("/livez"))[0] == 200
         node.process.send_signal(signal.SIGINT)
         code, log = await node.ended()

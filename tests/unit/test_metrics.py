@@ -108,11 +108,13 @@ def test_the_folder_is_private(tmp_path: Path) -> None:
 
 def test_the_node_adds_what_the_supervisor_knows(tmp_path: Path) -> None:
     node = NodeMetrics(node="edge-1", role="edge", zone="z", version="1")
+    node.ready = True
     node.workers = {"ready": 2, "starting": 1}
     node.restarts["signal_9"] += 1
     found = samples(metrics.render(tmp_path, node))
     assert found == {
         "headwater_node_info{node=edge-1,role=edge,version=1,zone=z}": 1,
+        "headwater_ready": 1,
         "headwater_workers{state=ready}": 2,
         "headwater_workers{state=starting}": 1,
         "headwater_worker_restarts_total{reason=signal_9}": 1,
