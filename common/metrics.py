@@ -200,9 +200,6 @@ LEASE_EVENTS = _counter(
     "Leases, by event: claimed, kept, restored, lost, released, taken, unavailable.",
     ("event",),
 )
-DIRECTORY_UP = _gauge(
-    "directory_up", "1 while every worker reaches the routing table.", mode="livemin"
-)
 
 FLUSH_DURATION = _histogram(
     "flush_duration_seconds", "CPU time of one flush; of a few writes: not measured.", _FAST
@@ -234,6 +231,7 @@ class NodeMetrics(Collector):
     zone: str = ""
     version: str = ""
     ready: bool = False
+    directory_up: bool = False
     workers: dict[str, int] = field(default_factory=dict)  # by state
     restarts: Tally[str] = field(default_factory=Tally)  # by reason
 
@@ -248,6 +246,11 @@ class NodeMetrics(Collector):
         yield info
         yield GaugeMetricFamily(
             "headwater_ready", "1 while the node takes new clients, as /readyz says.", self.ready
+        )
+        yield GaugeMetricFamily(
+            "headwater_directory_up",
+            "1 while the routing table answers every worker and takes what the node writes.",
+            self.directory_up,
         )
         workers = GaugeMetricFamily(
             "headwater_workers", "Worker processes, by state.", labels=("state",)

@@ -45,7 +45,6 @@ class EdgeApp:
             self._flusher,
             streams=lambda: self._streams.live,
             ingress_bytes=self._ingress_bytes,
-            directory_ok=lambda: self._locator.directory_ok,
             # Those of other edges are counted there.
             counted=(ViewerKind.PLAYER,),
         )

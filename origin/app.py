@@ -53,7 +53,6 @@ class OriginApp:
             self._flusher,
             streams=lambda: self._hub.streams,
             publishers=lambda: self._hub.publishers,
-            directory_ok=lambda: self._leases.directory_ok,
             ingress_bytes=lambda: self._services.registry.bytes_in,
         )
         self._metering: asyncio.Task[None] | None = None

@@ -31,7 +31,6 @@ class Meters:
         flusher: Flusher,
         streams: Callable[[], Iterable[LiveStream]],
         ingress_bytes: Callable[[], int],
-        directory_ok: Callable[[], bool],
         publishers: Callable[[], int] = lambda: 0,
         counted: Collection[ViewerKind] = (ViewerKind.PLAYER, ViewerKind.RELAY),
     ) -> None:
@@ -42,7 +41,6 @@ class Meters:
         self._publishers = publishers
         self._counted = counted
         self._ingress_bytes = ingress_bytes
-        self._directory_ok = directory_ok
         self._bytes_in = CounterFeed(metrics.BYTES_IN)
         self._bytes_out = CounterFeed(metrics.BYTES_OUT)
         self._skipped = CounterFeed(metrics.SKIPPED_GOPS)
@@ -83,7 +81,6 @@ class Meters:
         self._measure_streams(streams, elapsed)
         self._measure_lag(streams, now)
         self._measure_traffic()
-        metrics.DIRECTORY_UP.set(self._directory_ok())
         metrics.STREAMS.set(len(streams))
         metrics.PUBLISHERS.set(self._publishers())
         metrics.CONNECTIONS.set(len(self._services.registry))

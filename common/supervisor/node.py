@@ -266,6 +266,7 @@ class _Node:
     def _metrics_page(self) -> bytes:
         states = list(self._arbiter.states.values())
         self._metrics.ready = not self._health().not_ready_reason
+        self._metrics.directory_up = self._redis_health().ok
         self._metrics.workers = {state.value: states.count(state) for state in WorkerState}
         return render(metrics_dir(self._context.runtime_dir), self._metrics)
 

@@ -14,9 +14,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from redis.asyncio import Redis
 
 from common.cluster.redis_directory import RedisDirectory
 from common.config.model import RedisSettings
+from common.local.redis_server import RedisServer
 from common.supervisor.exit_codes import ExitCode
 from common.supervisor.python_module import module_command, module_environment
 from tests.support.processes import is_alive
@@ -209,6 +211,27 @@ async def test_the_routing_table_knows_a_node_while_it_runs(
         node.process.send_signal(signal.SIGTERM)
         assert (await node.ended())[0] == ExitCode.OK
         assert await redis_directory.nodes() == []
+
+
+async def test_table_that_takes_no_writes_shows_in_health_and_metrics(temporary: Path) -> None:
+    async with (
+        RedisServer() as server,
+        Redis.from_url(server.url) as redis,
+        start_node(temporary, redis__url=server.url) as node,
+    ):
+        await node.until_ready()
+
+        async def says(status: str, up: str) -> None:
+            async with asyncio.timeout(15):
+                while f"\nheadwater_directory_up {up}\n" not in (await node.get("/metrics"))[1]:
+                    pass
+            assert json.loads((await node.get("/healthz"))[1])["status"] == status
+
+        await says("ok", "1.0")
+        await redis.config_set("maxmemory", 1)
+        await says("degraded", "0.0")
+        await redis.config_set("maxmemory", 0)
+        await says("ok", "1.0")
 
 
 async def test_draining_shows_in_readiness_until_a_second_signal(

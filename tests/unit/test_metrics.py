@@ -16,10 +16,10 @@ from common.metrics import CounterFeed, HistogramFeed, NodeMetrics, ReasonCounte
 WORKER = """
 import os, sys
 from common import metrics
-viewers, lag, up = sys.argv[1:]
+viewers, lag, limit = sys.argv[1:]
 metrics.VIEWERS.labels("player").set(int(viewers))
 metrics.VIEWER_LAG.set(float(lag))
-metrics.DIRECTORY_UP.set(int(up))
+metrics.OPEN_FILES_LIMIT.set(int(limit))
 metrics.CounterFeed(metrics.BYTES_IN).set_total(100)
 metrics.DISCONNECTS.inc("eof", kind="player")
 flush = metrics.HistogramFeed(metrics.FLUSH_DURATION)
@@ -29,10 +29,10 @@ print(os.getpid())
 """
 
 
-def run_worker(folder: Path, viewers: int, lag: float, up: int) -> int:
+def run_worker(folder: Path, viewers: int, lag: float, limit: int) -> int:
     """Run a process that leaves its figures in the folder; returns its pid."""
     done = subprocess.run(
-        [sys.executable, "-c", WORKER, str(viewers), str(lag), str(up)],
+        [sys.executable, "-c", WORKER, str(viewers), str(lag), str(limit)],
         env={**os.environ, metrics.MULTIPROC_ENV: str(folder)},
         check=True,
         capture_output=True,
@@ -56,12 +56,12 @@ def samples(text: bytes) -> dict[str, float]:
 
 def test_figures_of_workers_are_added_up_and_the_dead_leave_the_gauges(tmp_path: Path) -> None:
     metrics.prepare(tmp_path)
-    first = run_worker(tmp_path, viewers=3, lag=0.5, up=1)
-    run_worker(tmp_path, viewers=4, lag=0.25, up=0)
+    first = run_worker(tmp_path, viewers=3, lag=0.5, limit=1000)
+    run_worker(tmp_path, viewers=4, lag=0.25, limit=900)
     both = samples(metrics.render(tmp_path))
     assert both["headwater_viewers{kind=player}"] == 7
     assert both["headwater_viewer_lag_seconds"] == 0.5
-    assert both["headwater_directory_up"] == 0
+    assert both["headwater_open_files_limit"] == 900
     assert both["headwater_bytes_in_total"] == 200
     assert both["headwater_disconnects_total{kind=player,reason=eof}"] == 2
     assert both["headwater_flush_duration_seconds_count"] == 2
@@ -81,7 +81,7 @@ def test_figures_of_workers_are_added_up_and_the_dead_leave_the_gauges(tmp_path:
 def test_however_many_workers_end_their_counts_take_one_file_of_each_kind(tmp_path: Path) -> None:
     metrics.prepare(tmp_path)
     for _ in range(3):
-        metrics.mark_dead(run_worker(tmp_path, viewers=1, lag=0, up=1), tmp_path)
+        metrics.mark_dead(run_worker(tmp_path, viewers=1, lag=0, limit=1), tmp_path)
     names = sorted(file.name for file in tmp_path.iterdir())
     assert names == ["counter_ended.db", "histogram_ended.db"]
     left = samples(metrics.render(tmp_path))
@@ -108,13 +108,14 @@ def test_the_folder_is_private(tmp_path: Path) -> None:
 
 def test_the_node_adds_what_the_supervisor_knows(tmp_path: Path) -> None:
     node = NodeMetrics(node="edge-1", role="edge", zone="z", version="1")
-    node.ready = True
+    node.ready = node.directory_up = True
     node.workers = {"ready": 2, "starting": 1}
     node.restarts["signal_9"] += 1
     found = samples(metrics.render(tmp_path, node))
     assert found == {
         "headwater_node_info{node=edge-1,role=edge,version=1,zone=z}": 1,
         "headwater_ready": 1,
+        "headwater_directory_up": 1,
         "headwater_workers{state=ready}": 2,
         "headwater_workers{state=starting}": 1,
         "headwater_worker_restarts_total{reason=signal_9}": 1,

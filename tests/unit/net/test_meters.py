@@ -25,14 +25,12 @@ class Bench:
     def __init__(self, node: Node, **options: Any) -> None:
         self.fanout = Fanout()
         self.streams: list[LiveStream] = [self.fanout.stream]
-        self.directory_ok = True
         services = replace(node.services, now=self.fanout.loop.time)
         self.meters = Meters(
             services,
             self.fanout.flusher,
             streams=lambda: self.streams,
             ingress_bytes=lambda: 0,
-            directory_ok=lambda: self.directory_ok,
             **options,
         )
 
@@ -137,16 +135,6 @@ async def test_slow_viewers_are_minded() -> None:
         assert slow.owner.kicked == ["too_slow"]
         bench.second()
         assert value_of("lagging_viewers") == 0
-
-
-async def test_a_table_that_is_away_shows() -> None:
-    async with running_node() as node:
-        bench = Bench(node)
-        bench.second()
-        assert value_of("directory_up") == 1
-        bench.directory_ok = False
-        bench.second()
-        assert value_of("directory_up") == 0
 
 
 async def test_measuring_goes_on_when_one_figure_fails(
