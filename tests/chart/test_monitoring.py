@@ -20,7 +20,10 @@ ALL_ALERTS = {
 }
 NOT_OURS = {
     "kube_horizontalpodautoscaler_status_current_replicas",  # of kube-state-metrics
+    "kube_horizontalpodautoscaler_spec_min_replicas",
     "kube_horizontalpodautoscaler_spec_max_replicas",
+    "kube_horizontalpodautoscaler_status_target_metric",
+    "kube_horizontalpodautoscaler_spec_target_metric",
 }
 _SAMPLES = """
 from common.metrics import REGISTRY, NodeMetrics
