@@ -8,6 +8,8 @@ multi-process mode), and the supervisor answers the scrape by adding them up. Ru
 * The supervisor empties the folder at its start (`prepare`) and reports dead workers
   (`mark_dead`), which drops their gauges and keeps their counts: totals never go back.
 * Gauges name how workers are merged: a live sum, maximum or minimum.
+* Counters begin at 0 with the words that are known (`begin`): what is born with its first burst has
+  not grown, as Prometheus sees it, and no alert would tell.
 * No process or platform collectors: they would describe one process and be read as all.
 
 Hot paths never touch these objects. They count in plain integers, which a task of the worker
@@ -18,7 +20,7 @@ import re
 import struct
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -109,6 +111,12 @@ class HistogramFeed:
         self._sum = 0.0
 
 
+def begin(counter: Counter, label: str, words: Iterable[str]) -> None:
+    """Have a series at 0 for each of ``words``, before there is anything to count."""
+    for word in words:
+        counter.labels(**{label: word})
+
+
 class ReasonCounter:
     """A counter by reason whose number of series is bounded, whatever reasons come.
 
@@ -118,6 +126,11 @@ class ReasonCounter:
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
         self._seen: set[str] = set()
+
+    def begin(self, reasons: Iterable[str], **labels: str) -> None:
+        """Have a series at 0 for each of ``reasons``, before there is anything to count."""
+        for reason in reasons:
+            self._counter.labels(reason=self._bounded(reason), **labels)
 
     def inc(self, reason: str, **labels: str) -> None:
         """Count one event for ``reason``; ``labels`` are the metric's other labels."""

@@ -19,7 +19,7 @@ from common.cluster.records import ClusterEvent, EventKind, Route
 from common.errors import DirectoryUnavailable
 from common.ids import NodeId, StreamKey
 from common.logs import get_log
-from common.metrics import ROUTE_LOOKUPS
+from common.metrics import ROUTE_LOOKUPS, begin
 
 MAX_REMEMBERED: Final = 100_000
 """Routes and dead names that are remembered; the oldest are forgotten first."""
@@ -29,6 +29,9 @@ MAX_ORIGINS: Final = 1_000
 
 SUSPECT_PERIOD_S: Final = 1.0
 """A holder that cannot be reached is announced once in so long, by each worker that misses it."""
+
+LOOKUPS: Final = ("hit", "miss", "unavailable", "negative_cached", "shared")
+"""What becomes of look-ups, as it is counted."""
 
 _log = get_log("edge.locate")
 
@@ -54,6 +57,7 @@ class Locator:
     def __init__(
         self, directory: Directory, negative_cache_s: float, now: Callable[[], float]
     ) -> None:
+        begin(ROUTE_LOOKUPS, "result", LOOKUPS)
         self._directory = directory
         self._negative_cache_s = negative_cache_s
         self._now = now

@@ -50,6 +50,12 @@ _ENDED: Final = "ended"
 _SILENT: Final = "silent"
 """How a relay ends whose other end does not even answer pings."""
 
+LOSSES: Final = (
+    *(_ENDED, _LOST, _SILENT, "no_media", "not_found", "refused", "closed", "reconnect_requested"),
+    *("connect_failed", "connect_timeout", "bad_address"),
+)
+"""How a relay ends that we have not left ourselves."""
+
 _SOONEST: Final = 0.75
 """Of `edge.recheck_s`: after so much of it the next check may come."""
 

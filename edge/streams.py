@@ -16,7 +16,7 @@ from common.stream.live import LiveStream
 from common.stream.viewer import ViewerKind
 from common.supervisor.app import WorkerContext
 from edge.locate import Locator
-from edge.pull import Pull, PullState
+from edge.pull import LOSSES, Pull, PullState
 from edge.target import Source, TargetFinder
 from edge.zone import Zone
 
@@ -44,6 +44,7 @@ class Streams:
         self._zone = zone
         zone.on_drain = self._reconsider
         self._flusher = flusher
+        metrics.RELAY_LOSSES.begin(LOSSES)
         self._loop = asyncio.get_running_loop()
         self._entries: dict[StreamKey, _Entry] = {}
         self._running: dict[asyncio.Task[None], Pull] = {}  # those that are ending included

@@ -6,11 +6,12 @@ from common.clock import SystemClock
 from common.cluster.directory import Directory
 from common.cluster.records import Route
 from common.cluster.redis_directory import RedisDirectory
-from common.metrics import STANDBY_PUBLISHERS
+from common.metrics import DISCONNECTS, STANDBY_PUBLISHERS
 from common.net.drain import Farewell
 from common.net.meters import Meters
 from common.net.server import RtmpServer
 from common.net.services import Services
+from common.net.session import PUBLISHER_LOSSES
 from common.stream.flusher import Flusher
 from common.supervisor.app import WorkerContext, WorkerStatus
 from common.supervisor.relay_port import listen_for_relays
@@ -56,6 +57,7 @@ class OriginApp:
             ingress_bytes=lambda: self._services.registry.bytes_in,
         )
         self._metering: asyncio.Task[None] | None = None
+        DISCONNECTS.begin(PUBLISHER_LOSSES, kind="publisher")
 
     async def start(self) -> None:
         """Open both ports."""

@@ -16,6 +16,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic
+from typing import Final
 
 from common.cluster.announcements import follow
 from common.cluster.directory import Directory
@@ -25,11 +26,14 @@ from common.config.model import LeaseSettings, PublisherPolicy
 from common.errors import DirectoryUnavailable, StreamTaken
 from common.ids import OwnerId, StreamKey
 from common.logs import get_log
-from common.metrics import LEASE_EVENTS
+from common.metrics import LEASE_EVENTS, begin
 from origin.lease import Lease, LeaseHolder
 from origin.race import Races
 from origin.releases import Releases
 from origin.sleep_watch import SleepWatch
+
+EVENTS: Final = (*Renewal, "claimed", "released", "taken", "unavailable")
+"""What becomes of leases, as it is counted."""
 
 _log = get_log("origin.ownership")
 
@@ -43,6 +47,7 @@ class LeaseKeeper:
         settings: LeaseSettings,
         now: Callable[[], float] = monotonic,
     ) -> None:
+        begin(LEASE_EVENTS, "event", EVENTS)
         self._directory = directory
         self._renew_s = settings.renew_s
         self._now = now

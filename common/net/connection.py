@@ -14,7 +14,7 @@ from common.errors import PeerError
 from common.logs import Log, get_log
 from common.metrics import CONNECTIONS_REFUSED
 from common.net.deadlines import NEVER
-from common.net.door import Door, Visitor
+from common.net.door import TOO_MANY, Door, Visitor
 from common.net.services import Services
 from common.net.session import Session
 from common.net.transport import descriptor, peer_name, plain_socket
@@ -39,6 +39,12 @@ keep a worker from its heartbeat until the supervisor kills it."""
 MAX_REST_S: Final = 0.25
 """A process that was stopped in the middle of a read, or a machine that slept, shall not make its
 client wait for as long again."""
+
+REFUSALS: Final = (
+    *("closing", "too_many_connections", "too_few_descriptors", TOO_MANY),
+    *("proxy_header_missing", "proxy_header_malformed"),
+)
+"""Why a connection is refused before any use."""
 
 PROBE: Final = "probe"
 """How a connection ends that never said anything: a load balancer wanted to know if we live."""

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from common.logs import get_log
-from common.net.connection import RtmpConnection
+from common.metrics import CONNECTIONS_REFUSED
+from common.net.connection import REFUSALS, RtmpConnection
 from common.net.services import Services
 
 KEEPALIVE_PROBES: Final = 4
@@ -19,6 +20,7 @@ class RtmpServer:
     """Accepts connections until told to stop."""
 
     def __init__(self, services: Services, backlog: int) -> None:
+        CONNECTIONS_REFUSED.begin(REFUSALS)
         self._services = services
         self._backlog = backlog
         self._shared: list[asyncio.AbstractServer] = []

@@ -30,6 +30,12 @@ MAX_PLAY_STREAM_ID: Final = 64
 """Clients count message streams from 1, and nearly all play on 1. A stream is serialised anew for
 each id that its viewers choose, so they must not be free to choose any."""
 
+PUBLISHER_LOSSES: Final = (
+    *("reset", "publisher_silent", "message_stalled", "replies_unread", "publish_ended"),
+    *("publish_rejected", "malformed", "internal_error", "shutdown"),
+)
+"""How a worker may lose many publishers at once; what else there is single encoders do."""
+
 
 class Session:
     """A connected client: publishes one stream or plays one, or neither yet."""

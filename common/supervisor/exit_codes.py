@@ -1,6 +1,8 @@
 """What the exit code of a worker or a node means."""
 
+import signal
 from enum import IntEnum
+from typing import Final
 
 
 class ExitCode(IntEnum):
@@ -27,3 +29,13 @@ def describe_exit(code: int) -> str:
     if code in ExitCode.__members__.values():
         return ExitCode(code).name.lower()
     return f"exit_{code}"
+
+
+REPLACED: Final = tuple(
+    describe_exit(code)
+    for code in (
+        *(ExitCode.OK, ExitCode.CRASHED, ExitCode.COULD_NOT_BOOT, ExitCode.ORPHANED),
+        *(-signal.SIGABRT, -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGTERM),
+    )
+)
+"""How workers end that are replaced, as far as we know."""

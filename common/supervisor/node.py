@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
@@ -24,7 +25,7 @@ from common.metrics import NodeMetrics, mark_dead, render
 from common.supervisor.app import WorkerContext
 from common.supervisor.arbiter import Arbiter
 from common.supervisor.crew import Outcome
-from common.supervisor.exit_codes import ExitCode, describe_exit
+from common.supervisor.exit_codes import REPLACED, ExitCode, describe_exit
 from common.supervisor.fdlimit import raise_fd_limit
 from common.supervisor.generation import Phase, WorkerState
 from common.supervisor.identity import find_advertise_host, make_node_id
@@ -125,6 +126,7 @@ class _Node:
             role=context.role,
             zone=settings.node.zone,
             version=version("headwater"),
+            restarts=Counter(dict.fromkeys(REPLACED, 0)),
         )
         self._rtmp = join_address(context.advertise_host, context.rtmp_port)
         self._admin = ""  # known when the port is open

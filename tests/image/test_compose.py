@@ -38,11 +38,8 @@ LAN: Final = "192.0.2.7"
 FRAMES: Final = 90  # three seconds, two of them GOPs that were not cached
 DOWN_S: Final = 20
 QUIET: Final = {
-    "headwater_connections_refused_total",
     "headwater_flush_duration_seconds_bucket",  # of a few writes: not measured
     "headwater_messages_refused_total",
-    "headwater_relay_losses_total",
-    "headwater_worker_restarts_total",
 }
 """What a small cluster that is well has nothing to show of."""
 

@@ -12,7 +12,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from common import metrics
 from common.metrics import CounterFeed, HistogramFeed, NodeMetrics, ReasonCounter
+from common.net.connection import REFUSALS
+from common.net.session import PUBLISHER_LOSSES
+from edge.locate import LOOKUPS
+from edge.pull import LOSSES
+from origin.ownership import EVENTS
 
+ROOT = Path(metrics.__file__).parents[1]
 WORKER = """
 import os, sys
 from common import metrics
@@ -37,7 +43,7 @@ def run_worker(folder: Path, viewers: int, lag: float, limit: int) -> int:
         check=True,
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
     )
     return int(done.stdout)
 
@@ -189,12 +195,51 @@ def test_reasons_are_bounded() -> None:
     assert count("other") == 6
 
 
+def test_counters_begin_at_0_with_the_words_that_are_known(tmp_path: Path) -> None:
+    code = """
+from common import metrics
+metrics.begin(metrics.LEASE_EVENTS, "event", ("lost",))
+metrics.RELAY_LOSSES.begin(("silent",))
+"""
+    environment = {**os.environ, metrics.MULTIPROC_ENV: str(tmp_path)}
+    metrics.prepare(tmp_path)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, cwd=ROOT)
+    assert samples(metrics.render(tmp_path)).items() >= {
+        ("headwater_lease_events_total{event=lost}", 0),
+        ("headwater_relay_losses_total{reason=silent}", 0),
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "counted", "sources"),
+    [
+        (REFUSALS, r'(?:Peer|ProxyHeader)Error\("(\w+)"', "common/net/*.py"),
+        (LOSSES, r'RelayError\("(\w+)"', "common/relay/*.py"),
+        (EVENTS, r'event="(\w+)"', "origin/*.py"),
+        (LOOKUPS, r'result="(\w+)"', "edge/*.py"),
+    ],
+)
+def test_words_that_are_counted_are_known_at_the_start(
+    words: tuple[str, ...], counted: str, sources: str
+) -> None:
+    texts = "".join(file.read_text() for file in ROOT.glob(sources))
+    found = set(re.findall(counted, texts)) - {"left"}  # a relay that we have left is no loss
+    assert found
+    assert found <= set(words)
+
+
+def test_losses_of_publishers_are_reasons_that_there_are() -> None:
+    folders = ("common/net", "common/rtmp")
+    texts = "".join(file.read_text() for each in folders for file in (ROOT / each).glob("*.py"))
+    beside_the_list = [word for word in PUBLISHER_LOSSES if texts.count(f'"{word}"') > 1]
+    assert beside_the_list == list(PUBLISHER_LOSSES)
+
+
 def test_every_metric_that_is_defined_is_fed() -> None:
-    root = Path(metrics.__file__).parents[1]
     sources = [
         path.read_text()
         for folder in ("common", "origin", "edge")
-        for path in (root / folder).rglob("*.py")
+        for path in (ROOT / folder).rglob("*.py")
         if path != Path(metrics.__file__)
     ]
     kinds = (Counter, Gauge, Histogram, metrics.ReasonCounter)

@@ -1,6 +1,6 @@
 import pytest
 
-from common.supervisor.exit_codes import ExitCode, describe_exit
+from common.supervisor.exit_codes import REPLACED, ExitCode, describe_exit
 
 
 @pytest.mark.parametrize(
@@ -9,6 +9,10 @@ from common.supervisor.exit_codes import ExitCode, describe_exit
 )
 def test_a_known_exit_has_a_word(code: int, word: str) -> None:
     assert describe_exit(code) == word
+
+
+def test_exits_that_the_runbook_explains_are_expected() -> None:
+    assert set(REPLACED) >= {"crashed", "signal_6", "signal_9"}
 
 
 def test_an_unknown_exit_is_told_by_its_number() -> None:
