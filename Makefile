@@ -113,8 +113,9 @@ chart-docs: $(CHART_TOOLS) ## Write the tables of helm/headwater/README.md anew
 manifests: $(CHART_TOOLS) ## Write the manifests under k8s/ anew from the chart
 	$(CHART_BIN)/python k8s/render.py
 
-docs: setup ## Write docs/settings.md anew
+docs: setup ## Write docs/settings.md and docs/metrics.md anew
 	$(BIN)/python -m common.config.reference
+	$(BIN)/python -m common.metrics_page
 
 lock: setup ## Resolve the dependencies anew (needs uv: pip install uv)
 	uv pip compile --upgrade --python-version 3.11 --universal --generate-hashes \

@@ -124,17 +124,17 @@ class ReasonCounter:
     """
 
     def __init__(self, counter: Counter) -> None:
-        self._counter = counter
+        self.counter = counter
         self._seen: set[str] = set()
 
     def begin(self, reasons: Iterable[str], **labels: str) -> None:
         """Have a series at 0 for each of ``reasons``, before there is anything to count."""
         for reason in reasons:
-            self._counter.labels(reason=self._bounded(reason), **labels)
+            self.counter.labels(reason=self._bounded(reason), **labels)
 
     def inc(self, reason: str, **labels: str) -> None:
         """Count one event for ``reason``; ``labels`` are the metric's other labels."""
-        self._counter.labels(reason=self._bounded(reason), **labels).inc()
+        self.counter.labels(reason=self._bounded(reason), **labels).inc()
 
     def _bounded(self, reason: str) -> str:
         if reason in self._seen:

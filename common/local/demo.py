@@ -234,10 +234,8 @@ class Demo:
             metrics = await fetch_metrics(self._session, admin)
         except (aiohttp.ClientError, TimeoutError):
             return figures  # it is being restarted, perhaps
-        # Workers that pull from a sibling are its viewers; what is left goes to origins.
-        pulls = metrics.value("headwater_relays", state="streaming")
-        among_siblings = metrics.value("headwater_viewers", kind="sibling")
-        return replace(figures, viewers=status["viewers"], relays=int(pulls - among_siblings))
+        relays = metrics.value("headwater_relays", state="streaming", source="origin")
+        return replace(figures, viewers=status["viewers"], relays=int(relays))
 
     async def _origin_figures(self, node: LocalNode) -> OriginFigures:
         assert self._session is not None
