@@ -37,8 +37,8 @@ class Playback:
         self._link = link
         self._services = services
         self._stream_id = request.stream_id
-        self._audio = link.core.wants_audio  # it may have switched one off before `play`
-        self._video = link.core.wants_video
+        self._audio = True  # as it is wanted when the play begins
+        self._video = True
         self._paused = False
         self._stream: LiveStream | None = None
         self._task: asyncio.Task[None] | None = None
@@ -141,6 +141,9 @@ class Playback:
         # The answers must be on the wire before the first media byte.
         if output := self._link.core.data_to_send():
             self._link.write(output)
+        # It may have switched one off or on before `play`, and while it waited for the stream.
+        self._audio = self._link.core.wants_audio
+        self._video = self._link.core.wants_video
         self._stream = stream
         self._attach(stream, since=order.hello.since if order.hello else None)
 

@@ -18,6 +18,7 @@ from common.stream.viewer import ViewerKind
 from tests.support.rtmp_node import (
     HOST,
     NODE,
+    STREAM,
     NetClient,
     Node,
     connected,
@@ -265,6 +266,33 @@ async def test_a_track_switched_off_before_play_is_off_from_the_start(
     client.call("play", 0, None, "name", stream_id=1)
     await client.until_media(b"K1")
     assert client.media == [b"VH1", b"K1"]
+
+
+@pytest.mark.parametrize(
+    ("before", "meanwhile", "wanted"),
+    [(True, False, [b"AH1", b"A1"]), (False, True, [b"VH1", b"AH1", b"K1", b"A1"])],
+)
+async def test_video_switched_while_the_stream_is_awaited_is_as_it_was_wanted_last(
+    node: Node, client: NetClient, before: bool, meanwhile: bool, wanted: list[bytes]
+) -> None:
+    coming = node.role.coming[STREAM] = asyncio.get_running_loop().create_future()
+    del node.role.streams[STREAM]
+    client.send(C0C1 + C2)
+    client.call("connect", 1, PLAY_OBJECT)
+    client.call("createStream", 2, None)
+    client.call("receiveVideo", 0, None, before, stream_id=1)
+    client.call("play", 0, None, "name", stream_id=1)
+    await until(lambda: bool(node.role.orders))
+    client.call("receiveVideo", 0, None, meanwhile, stream_id=1)
+    (connection,) = node.connections
+    await until(lambda: connection.core.wants_video is meanwhile)
+    node.push(Role.AUDIO_HEADER, b"AH1")
+    node.begin_stream()
+    coming.set_result(node.stream)
+    await node.until_viewers(1)
+    node.push(Role.AUDIO, b"A1")
+    await client.until_media(b"A1")
+    assert client.media == wanted
 
 
 async def test_the_first_frame_is_measured_by_where_it_came_from(
