@@ -29,6 +29,9 @@ MAX_HEADER_BYTES: Final = 256 * 1024
 NO_VIDEO_AFTER: Final = 45
 """Audio packets without any video yet after which a stream counts as audio only: about a second.
 
+Of one track, here and below: a stream with six tracks brings six times as many in that time. And
+counted, not measured: a pause of everything is no audio without video.
+
 A video that starts later (Dahua: 2 s) starts with a keyframe, so a viewer that has joined
 meanwhile misses nothing. SRS waits for 115.
 """
@@ -118,6 +121,7 @@ class GopCache:
 
     __slots__ = (
         "_audio_run",
+        "_audio_track",
         "_bytes",
         "_first_timestamp",
         "_max_bytes",
@@ -144,7 +148,8 @@ class GopCache:
         """Whether video frames have come and not stopped."""
         self._bytes = 0
         self._first_timestamp = 0
-        self._audio_run = 0
+        self._audio_run = 0  # since the last video, of the track that came first then …
+        self._audio_track = 0  # … which is this one
 
     @property
     def audio_only(self) -> bool:
@@ -155,10 +160,14 @@ class GopCache:
         """Take the next packet of the stream; headers, ends and drops are none of the cache's."""
         role = packet.role
         if role is _AUDIO:
-            self._audio_run += 1
-            if self._audio_run >= self.video_lost_after and self.has_video:
-                self.has_video = False
-                self.empty()
+            if packet.track == self._audio_track:
+                self._audio_run += 1
+                if self._audio_run >= self.video_lost_after and self.has_video:
+                    self.has_video = False
+                    self.empty()
+            elif not self._audio_run:
+                self._audio_run = 1
+                self._audio_track = packet.track
         elif role is _FRAME:
             self._audio_run = 0
             self.has_video = True

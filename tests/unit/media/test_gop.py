@@ -192,6 +192,29 @@ class TestGopCache:
         assert not cache.has_video
         assert cache.packets == []
 
+    @pytest.mark.parametrize("tracks", [(1,), (0, 1), (3, 2, 1, 0, 4, 5)])
+    def test_c81_several_audio_tracks_count_no_sooner_than_one(
+        self, tracks: tuple[int, ...]
+    ) -> None:
+        cache = gop_cache(max_bytes=10_000, max_packets=10_000)
+
+        def hear(times: int) -> None:
+            for _ in range(times):
+                for track in tracks:
+                    cache.add(packet(Role.AUDIO, track=track))
+
+        hear(NO_VIDEO_AFTER - 1)
+        assert not cache.audio_only
+        hear(1)
+        assert cache.audio_only
+        cache.add(packet(Role.KEYFRAME))
+        tracks = tracks[::-1]  # any of them may be the first behind a picture
+        hear(VIDEO_LOST_AFTER - 1)
+        assert cache.has_video
+        assert cache.packets
+        hear(1)
+        assert cache.audio_only
+
     def test_c79_clear_forgets_the_gop(self) -> None:
         cache = gop_cache()
         cache.add(packet(Role.KEYFRAME))
