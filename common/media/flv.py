@@ -12,6 +12,7 @@ from common.media import ertmp
 from common.media.codec import FOURCC_NAMES, LEGACY_AUDIO_NAMES, LEGACY_VIDEO_NAMES
 from common.media.ertmp import AudioType, EnhancedBody, FrameType, Track, VideoType
 from common.media.packet import Role
+from common.media.timeline import CODED
 from common.rtmp.message import VIDEO
 
 SEVERAL_TRACKS: Final = -1
@@ -64,6 +65,14 @@ def classify(type_id: int, payload: bytes) -> Classified:
         if known is not None:
             return known
     return _classify_video(payload) if type_id == VIDEO else _classify_audio(payload)
+
+
+def is_coded(type_id: int, payload: bytes) -> bool:
+    """Return whether an audio or video body is sound or a picture; a broken one is neither."""
+    try:
+        return classify(type_id, payload).role in CODED
+    except MediaError:
+        return False
 
 
 def composition_time_ms(payload: bytes) -> int:

@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 from common.config.address import join_address, split_address
 from common.errors import RelayError
 from common.ids import StreamKey
+from common.media.flv import is_coded
 from common.rtmp.client import ClientConnection, Mode
 from common.rtmp.events import (
     ClientEvent,
@@ -73,7 +74,7 @@ class UpstreamTimes:
     connect_s: float
     first_media_s: float  # to audio or video, from the connection and from the accepted play
     silence_s: float  # nothing at all, not even the answer to a ping
-    media_silence_s: float = math.inf  # no message of the stream, once there was one
+    media_silence_s: float = math.inf  # no message of the stream, once there was more than headers
     ping_s: float = 1.0
     """While nothing comes: answers tell a silent publisher, whose origin is alive, from an origin
     that is gone. A third of ``silence_s`` where that is less."""
@@ -107,6 +108,7 @@ class Upstream:
         self._transport: asyncio.Transport | None = None
         self._heard_at = self._waiting_since = monotonic()
         self._has_media = False
+        self._has_frames = False  # and not just codec headers
         self._media_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._ping_interval_s = min(times.ping_s, times.silence_s / 3)
@@ -155,11 +157,11 @@ class Upstream:
             if self.ended.done():
                 return  # nobody listens any more
             if isinstance(event, list):
-                self._media_at = self._heard_at
                 self._on_media(event)
-                if not self._has_media and any(each.type_id != DATA_AMF0 for each in event):
-                    self._has_media = True
-                    self._on_first_media()
+                if self._has_frames:
+                    self._media_at = self._heard_at
+                else:
+                    self._note_beginning(event)
             else:
                 self._handle(event)
         self._write()
@@ -181,6 +183,20 @@ class Upstream:
                 self._can_ping = True
             case PlayStarted():
                 self._waiting_since = monotonic()
+
+    def _note_beginning(self, messages: list[Message]) -> None:
+        """Take note of the first media: headers, and in time what they are for.
+
+        A node sends headers alone where the next keyframe is far away. Until it comes there is no
+        silence but that of pings.
+        """
+        media = [each for each in messages if each.type_id != DATA_AMF0]
+        if any(is_coded(each.type_id, each.payload) for each in media):
+            self._has_frames = True
+            self._media_at = self._heard_at
+        if media and not self._has_media:
+            self._has_media = True
+            self._on_first_media()
 
     def _write(self) -> None:
         output = self._core.data_to_send()
@@ -246,7 +262,7 @@ async def open_upstream(
     """Connect to ``address`` and play ``stream`` there; ``properties`` go into the connect.
 
     ``on_media`` takes the messages of the stream by the read, data included; ``on_first_media``
-    is called once, behind the first of them that brings audio or video.
+    is called once, behind the first of them that brings audio or video, if only codec headers.
 
     Returns when the socket is connected: what comes of the play is told by `Upstream.ended` and
     ``on_media``. Raises RelayError when there is no connection within the time.

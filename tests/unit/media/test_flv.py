@@ -2,7 +2,14 @@ import pytest
 
 from common.errors import MediaError
 from common.media import flv
-from common.media.flv import SEVERAL_TRACKS, Classified, classify, composition_time_ms, track_ids
+from common.media.flv import (
+    SEVERAL_TRACKS,
+    Classified,
+    classify,
+    composition_time_ms,
+    is_coded,
+    track_ids,
+)
 from common.media.packet import Role
 
 AUDIO, VIDEO = 8, 9
@@ -302,3 +309,19 @@ def test_the_tables_stay_small() -> None:
     # They are made at every start, and unknown heads must not be able to grow them.
     video("91 00010203")
     assert len(flv._VIDEO_HEADS) + len(flv._AUDIO_HEADS) < 1000
+
+
+@pytest.mark.parametrize(
+    ("type_id", "body", "expected"),
+    [
+        (VIDEO, "17 01 000000 00", True),
+        (VIDEO, "27 01 000000 00", True),
+        (AUDIO, "af 01 00", True),
+        (VIDEO, "17 00 000000 00", False),
+        (AUDIO, "af 00 00", False),
+        (VIDEO, "17 01 00", False),  # cut
+        (VIDEO, "", False),
+    ],
+)
+def test_sound_and_pictures_are_told_from_headers(type_id: int, body: str, expected: bool) -> None:
+    assert is_coded(type_id, bytes.fromhex(body)) is expected

@@ -351,6 +351,25 @@ async def test_stream_that_pauses_is_given_up_only_where_that_is_wanted(node: No
         assert not staying.upstream.ended.done()
 
 
+async def test_headers_are_media_and_what_they_are_for_may_be_far_away() -> None:
+    picture = asyncio.Event()
+
+    async def send_header(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        header = message(MessageType.VIDEO, b"\x17\x00\x00\x00\x00avcC", stream_id=1)
+        rest = asyncio.ensure_future(serve(reader, writer, after_start=header))
+        await picture.wait()
+        writer.write(message(MessageType.VIDEO, b"\x17\x01\x00\x00\x00K1", stream_id=1))
+        await rest
+
+    times = replace(OFTEN, first_media_s=0.1, media_silence_s=0.1)
+    async with other_server(send_header) as port, pulling(at(port), times=times) as pull:
+        await until(lambda: len(pull.round_trips) >= 10)  # at least 0.2 s
+        assert pull.streamed_after == [1]
+        picture.set()
+        assert (await pull.outcome()).reason == "no_media"
+        assert len(pull.messages) == 2
+
+
 async def test_metadata_alone_is_no_media() -> None:
     metadata = b"\x02\x00\x0aonMetaData\x08\x00\x00\x00\x00\x00\x00\x09"
 
