@@ -317,7 +317,7 @@ class Pull:
         return UpstreamAddress.parse(target.address)
 
     def _begin_streaming(self) -> None:
-        """Take note that the relay has brought its first audio or video."""
+        """Take note that the relay has brought its first audio or video, or headers of it."""
         self.state = PullState.STREAMING
         if self._target is not None:
             self._finder.streamed(self._target)

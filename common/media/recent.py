@@ -86,7 +86,7 @@ class RecentPackets:
     def _begin_section(self, packet: Packet) -> None:
         size = len(packet.payload)
         if size > self._max_bytes or not self._max_packets:
-            self.clear()  # a gap would be taken for all there was
+            self.clear(packet.timestamp)  # a gap would be taken for all there was
             return
         if self._current:
             self._former = self._current
@@ -94,10 +94,16 @@ class RecentPackets:
         self._began_at = packet.timestamp
         self._bytes = size
 
-    def clear(self) -> None:
-        """Forget all: what follows is of another session."""
+    def clear(self, at: int = 0) -> None:
+        """Forget all: what follows is of another session, which begins about ``at``."""
         self._former = []
         self._current = []
+        self._began_at = at
+
+    @property
+    def latest(self) -> int:
+        """The time of the newest packet, or where the session begins."""
+        return self._current[-1].timestamp if self._current else self._began_at
 
     def headers_changed(self) -> None:
         """Take note that nobody can start before the next packet with the headers of today."""

@@ -94,7 +94,7 @@ class LiveStream:
         self._awaits_keyframe = True
         self.headers.clear()
         self.gop.clear()
-        self.recent.clear()
+        self.recent.clear(at)
         self.source = source
         if source is not None:
             self.header_version += 1

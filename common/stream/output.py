@@ -12,9 +12,11 @@ Where there is no picture to wait for (audio only, or a viewer that wants no vid
 is as good as a keyframe.
 
 A viewer that starts, from the cache or at a keyframe, first gets the codec headers if those it
-has are not the current ones. A start from the cache is aligned with the flushes: the block holds
-the GOP up to the last flush (the *mark*), and the next flush brings what follows. So is that of a
-relay that was cut and comes back: it gets what it has missed instead, headers in their places.
+has are not the current ones. A relay gets them while it still waits: so it knows that the stream
+is there, and its own viewers wait for the same keyframe. A start from the cache is aligned with the
+flushes: the block holds the GOP up to the last flush (the *mark*), and the next flush brings what
+follows. So is that of a relay that was cut and comes back: it gets what it has missed instead,
+headers in their places.
 
 Lag is measured against what was flushed within the lag limit: a viewer with more unsent bytes
 than that is further behind than the limit, and no clock per message is needed.
@@ -145,7 +147,8 @@ class Output:
         It starts from the cache at once where that is possible, else, or with ``at_keyframe``,
         at the next keyframe: a viewer that resumes must not see time go back. One that has not
         taken what it was sent before, perhaps of another play, must do so first. A relay that has
-        the stream up to ``since`` gets what came then, if that is still here.
+        the stream up to ``since`` gets what came then, if that is still here; one that must wait
+        gets the codec headers.
         """
         viewer.seat = self
         if not viewer.congested:
@@ -160,6 +163,7 @@ class Output:
             self._start(viewer, block, now, beyond_flushes=len(block.data))
         else:
             self._waiting.add(viewer)
+            self._tell_waiting()
 
     def leave(self, viewer: Viewer) -> None:
         """Forget ``viewer``; harmless when it is not here."""
@@ -211,8 +215,9 @@ class Output:
     def check_lag(self, now: float) -> tuple[float, int]:
         """Kick viewers that cannot catch up; return (the longest lag in s, lagging viewers).
 
-        Called about once a second.
+        Called about once a second. Relays that have come before the headers are given them, too.
         """
+        self._tell_waiting()
         longest = 0.0
         lagging = 0
         for viewer in list(self._waiting):
@@ -270,10 +275,31 @@ class Output:
             if needs_headers := viewer.header_version != entry.header_version:
                 # A write of its own, not one joined block for each: a thousand viewers may wait
                 # for a stream to begin, and share these bytes.
-                self._flusher.totals.count(headers, 1)
-                viewer.write(headers.data)
+                self._write_headers(viewer, headers, entry.header_version)
             more = len(headers.data) if needs_headers else 0
             self._start(viewer, block, now, beyond_flushes=more)
+
+    def _tell_waiting(self) -> None:
+        """Give relays that wait the headers that they do not have, without which they would leave.
+
+        Nothing more: viewers behind them wait for the same keyframe, and would else begin with
+        sound and no picture. Those that start with the next flush get theirs then.
+        """
+        if not self.spec.relay or self._entry is not None or not self._stream.headers.codecs:
+            return
+        version = self._stream.header_version
+        untold = [
+            each for each in self._waiting if each.header_version != version and not each.congested
+        ]
+        if untold:
+            headers = self._header_block(self._stream.recent.latest)
+            for viewer in untold:
+                self._write_headers(viewer, headers, version)
+
+    def _write_headers(self, viewer: Viewer, headers: Block, version: int) -> None:
+        viewer.header_version = version
+        self._flusher.totals.count(headers, 1)
+        viewer.write(headers.data)
 
     def _write_congested(self, viewer: Viewer, block: bytes, now: float) -> bool:
         """Write to a viewer that has unsent bytes, or skip it; return whether it was written to."""

@@ -20,7 +20,15 @@ from common.config.model import FanoutSettings, GopSettings
 from common.media.packet import Role
 from common.rtmp.message import MessageType
 from common.stream.blocks import OutputSpec
-from tests.support.fanout import AUDIO_ONLY, AV, VIDEO_ONLY, FakeSink, FakeViewer, Fanout
+from tests.support.fanout import (
+    AUDIO_ONLY,
+    AV,
+    RELAY,
+    VIDEO_ONLY,
+    FakeSink,
+    FakeViewer,
+    Fanout,
+)
 
 NO_VIDEO_AFTER = 3
 VIDEO_LOST_AFTER = 6
@@ -311,6 +319,7 @@ ACTIONS: list[Callable[[Room, Seat], None]] = [
     *[lambda room, seat: room.sit(AV)] * 2,
     lambda room, seat: room.sit(AUDIO_ONLY),
     lambda room, seat: room.sit(VIDEO_ONLY),
+    lambda room, seat: room.sit(RELAY),
     *[Room.play_again] * 2,
     Room.leave,
     *[Room.pause] * 2,
