@@ -4,5 +4,5 @@ Reading order: `connection` (one accepted connection) on its `transport`, `sessi
 asks for) through its `link`, `playback` (one play of a session), `roles` (what origin and edge
 answer), `hello` (how nodes know each other), `services`, `registry` and `deadlines` (what all
 connections of a worker share), `server` (listeners), `door` and `proxy_protocol` (who comes in),
-`drain` and `last_gop` (how clients leave), `meters` (figures).
+`drain`, `last_gop` and `parting` (how clients leave), `meters` (figures).
 """

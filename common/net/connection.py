@@ -15,17 +15,12 @@ from common.logs import Log, get_log
 from common.metrics import CONNECTIONS_REFUSED
 from common.net.deadlines import NEVER
 from common.net.door import TOO_MANY, Door, Visitor
+from common.net.parting import Parting
 from common.net.services import Services
 from common.net.session import Session
 from common.net.transport import descriptor, peer_name, plain_socket
 from common.rtmp.events import Closed, media_together
 from common.rtmp.server import ServerConnection
-
-LINGER_S: Final = 1.0
-"""After an error the peer's bytes are read and dropped for so long: closing a socket with unread
-data makes the kernel send RST, and the peer may lose the error message just written."""
-
-MAX_LINGER_BYTES: Final = 4 * 1024 * 1024
 
 MAX_UNREAD_REPLIES: Final = 256 * 1024
 """A client that asks and asks but does not read the answers is closed at this many bytes of them.
@@ -58,8 +53,8 @@ class RtmpConnection(asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_door",
-        "_lingered",
         "_lost",
+        "_parting",
         "_services",
         "_session",
         "_session_id",
@@ -88,7 +83,7 @@ class RtmpConnection(asyncio.Protocol):
         self._closing = False
         self.congested = False
         self._lost = False
-        self._lingered = 0
+        self._parting: Parting | None = None  # from our end of it to the last byte
         self.watched_at = NEVER
 
     @property
@@ -138,9 +133,8 @@ class RtmpConnection(asyncio.Protocol):
         services = self._services
         services.registry.bytes_in += len(data)
         if self._closing:
-            self._lingered += len(data)
-            if self._lingered > MAX_LINGER_BYTES:
-                self.transport.abort()
+            if self._parting is not None:
+                self._parting.drop(data)
             return
         if self._visitor is not None and self._visitor.awaits_header:
             data = self._receive_header(self._visitor, data)
@@ -177,6 +171,9 @@ class RtmpConnection(asyncio.Protocol):
         if self._socket is not None:
             self._socket.detach()
         self._closing = True
+        if self._parting is not None:
+            self._parting.end()
+            self._parting = None
         self._services.registry.forget(self)
         self._services.deadlines.forget(self)
         if self._visitor is not None:
@@ -316,18 +313,6 @@ class RtmpConnection(asyncio.Protocol):
         self._session.closed(closed)
         if self._lost or self.transport.is_closing():
             return
-        if closed.reason in ("eof", PROBE):
-            self.transport.close()
-            return
-        try:
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
-        except OSError:  # asyncio's own loop: the peer has reset, and connection_lost comes later
-            self.transport.abort()
-            return
-        self._services.loop.call_later(LINGER_S, self._close_transport)
-
-    def _close_transport(self) -> None:
-        if not self._lost:
-            # A peer that does not take our last bytes within the linger never will.
-            self.transport.abort()
+        services = self._services
+        self._parting = Parting(self.transport, services.loop, behind_s=services.lag_limit_s)
+        self._parting.begin(peer_has_ended=closed.reason in ("eof", PROBE))

@@ -23,8 +23,9 @@ STANDBYS: Final = frozenset({"standby"})
 VIEWERS: Final = frozenset({"player", "relay"})
 SIBLINGS: Final = frozenset({"sibling"})
 
-LAST_BYTES_S: Final = 1.0
-"""When the last client that counts is gone, what was said to the others may take so long."""
+LAST_BYTES_S: Final = 4.0
+"""When the last client that counts is closed, what is unsent may take so long: as long as its
+connection waits for it with the default `fanout.lag_limit_ms`."""
 
 _LOOK_S: Final = 0.05
 _LATEST_PUBLISHER: Final = 2 / 3

@@ -26,6 +26,7 @@ class Services:
     keepalive_s: int
     unsent_bytes: int  # what the kernel may hold unsent for each connection
     viewer_bytes: int  # what a viewer may have unsent: a start from the cache, and lag
+    lag_limit_s: float  # how far behind its stream a viewer may be, and so when that ends
     vhosts: frozenset[str]
     deadlines: Deadlines
     registry: Registry
@@ -46,6 +47,7 @@ class Services:
             keepalive_s=settings.rtmp.keepalive_s,
             unsent_bytes=settings.fanout.unsent_bytes,
             viewer_bytes=settings.gop.max_bytes + 2 * settings.fanout.lag_limit_bytes,
+            lag_limit_s=settings.fanout.lag_limit_ms / 1000,
             vhosts=frozenset(settings.vhosts),
             deadlines=Deadlines(loop),
             registry=Registry(settings.rtmp.max_connections),

@@ -12,6 +12,7 @@ import pytest
 
 from common.media.packet import Role
 from common.net.connection import RtmpConnection
+from common.net.parting import Parting
 from tests.support.rtmp_node import HOST, NetClient, Node, connected, running_node
 from tests.support.wait import until
 from tests.support.wire import C0C1, C2, PLAY_OBJECT, message
@@ -92,8 +93,8 @@ async def test_a_client_that_reads_late_still_gets_the_error() -> None:
 async def test_a_client_that_floods_after_the_end_is_cut_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("common.net.connection.MAX_LINGER_BYTES", 100_000)
-    monkeypatch.setattr("common.net.connection.LINGER_S", 60.0)
+    monkeypatch.setattr("common.net.parting.MAX_LINGER_BYTES", 100_000)
+    monkeypatch.setattr("common.net.parting.LINGER_S", 60.0)
     async with running_node() as node, connected(node) as client:
         client.send(b"GET / HTTP/1.1\r\n")
         await until(lambda: node.services.registry.bytes_in > 0)
@@ -104,11 +105,66 @@ async def test_a_client_that_floods_after_the_end_is_cut_off(
 async def test_a_peer_that_never_closes_is_closed_after_the_linger(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("common.net.connection.LINGER_S", 0.1)
+    monkeypatch.setattr("common.net.parting.LINGER_S", 0.1)
     async with running_node() as node, connected(node) as client:
         client.send(b"GET / HTTP/1.1\r\n")
         await until(lambda: node.services.registry.bytes_in > 0)
         await until(lambda: not node.connections)
+
+
+async def fall_behind(node: Node, client: NetClient) -> RtmpConnection:
+    """Plays and does not read, until the server holds some of the stream for it."""
+    node.begin_stream()
+    client.ask_to_play()
+    await node.until_viewers(1)
+    (connection,) = node.connections
+    while not connection.congested:
+        node.push(Role.FRAME, b"F" + bytes(50_000))
+        await asyncio.sleep(0)
+    for _ in range(10):
+        node.push(Role.FRAME, b"F" + bytes(50_000))
+    return connection
+
+
+async def test_a_viewer_that_ends_its_side_and_reads_nothing_is_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("common.net.parting.LINGER_S", 0.1)
+    async with running_node() as node, connected(node, receive_bytes=4096) as client:
+        await fall_behind(node, client)
+        client.writer.write_eof()
+        await until(lambda: not node.connections)
+
+
+async def test_a_viewer_that_is_behind_gets_the_rest_and_the_end_notice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("common.net.parting.LINGER_S", 0.25)
+    looks: list[float] = []
+    original = Parting._look
+
+    def look(parting: Parting) -> None:
+        original(parting)
+        looks.append(asyncio.get_running_loop().time())
+
+    monkeypatch.setattr(Parting, "_look", look)
+    fanout: dict[str, object] = {"lag_limit_ms": 60_000}
+    async with (
+        running_node(fanout=fanout) as node,
+        connected(node, receive_bytes=4096) as slow,
+    ):
+        connection = await fall_behind(node, slow)
+        node.push(Role.FRAME, b"last")
+        node.stream.end("stream_over")
+        for seen in range(3):  # a little of it between any two looks
+            unsent = connection.transport.get_write_buffer_size()
+            while connection.transport.get_write_buffer_size() == unsent:
+                await slow.read()
+            await until(lambda seen=seen: len(looks) > seen)  # type: ignore[misc] # a default
+        assert connection.transport.get_write_buffer_size()
+        await slow.read_to_the_end()
+        assert slow.media[-1] == b"last"
+        assert slow.codes[-1] == "NetStream.Play.UnpublishNotify"
 
 
 async def test_a_client_that_asks_but_never_reads_answers_is_closed(
@@ -329,7 +385,7 @@ class ResetTransport:
 async def test_a_connection_that_was_reset_as_it_is_closed_is_over_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("common.net.connection.LINGER_S", 60.0)
+    monkeypatch.setattr("common.net.parting.LINGER_S", 60.0)
     async with running_node() as node, connected(node):
         await until(lambda: bool(node.connections))
         (connection,) = node.connections

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from common.config.model import DrainSettings
+from common.config.model import DrainSettings, FanoutSettings
 from common.media.packet import Role
-from common.net.drain import Farewell
+from common.net.drain import LAST_BYTES_S, Farewell
+from common.net.parting import LINGER_S
 from tests.support.rtmp_node import NetClient, Node, connected, connected_sibling, running_node
 from tests.support.spine import short_folder
 from tests.support.wait import until
@@ -274,3 +275,7 @@ async def test_siblings_are_served_until_they_leave(node: Node, stack: AsyncExit
     assert not leaving.done()
     sibling.writer.close()
     await asyncio.wait_for(leaving, 10)
+
+
+def test_who_is_closed_last_has_time_to_take_the_rest() -> None:
+    assert FanoutSettings().lag_limit_ms / 1000 + LINGER_S <= LAST_BYTES_S
