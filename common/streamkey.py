@@ -18,6 +18,9 @@ from common.ids import StreamKey
 MAX_KEY_BYTES: Final = 255
 """Longest key; longer names have overflowed other servers' buffers and file systems."""
 
+MAX_PARAMETERS: Final = 64
+"""Of all queries together; a URL has a handful."""
+
 _COMPONENT: Final = re.compile(r"[A-Za-z0-9_\-~+][A-Za-z0-9_\-~+.]*", re.ASCII)
 _ALLOWED: Final = "letters, digits and _ - . ~ +, no dot first"
 _HOST: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*", re.ASCII)
@@ -60,7 +63,10 @@ def resolve(app: str, name: str, tc_url: str = "", vhosts: Collection[str] = ())
         # a name at hand, a slash in the query belongs to a token (base64) instead.
         app_query, _, rest = app_query.partition("/")
         parts = _components(app_path, rest)
-    query, raw_query = _merge(name_query, app_query, tc_query)
+    queries = "&".join((name_query, app_query, tc_query))
+    if queries.count("&") >= MAX_PARAMETERS:
+        raise StreamNameError("/".join(parts), f"over {MAX_PARAMETERS} parameters follow it")
+    query, raw_query = _merge(queries)
     vhost = _vhost(query, app_vhost, host, vhosts)
     key = _checked_key(parts, vhost)
     return StreamName(key=key, app=parts[0], query=query, raw_query=raw_query)
@@ -121,11 +127,11 @@ def _host_name(authority: str) -> str:
     return authority.partition(":")[0].lower().rstrip(".")
 
 
-def _merge(*raw_queries: str) -> tuple[dict[str, str], str]:
-    """Join queries, the strongest first; return them decoded and as they were."""
+def _merge(queries: str) -> tuple[dict[str, str], str]:
+    """Merge queries, the strongest first; return them decoded and as they were."""
     query: dict[str, str] = {}
     raw: list[str] = []
-    for pair in "&".join(raw_queries).split("&"):
+    for pair in queries.split("&"):
         key, _, value = pair.partition("=")
         key = unquote(key)
         if key and key not in query:

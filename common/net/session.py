@@ -36,6 +36,9 @@ PUBLISHER_LOSSES: Final = (
 )
 """How a worker may lose many publishers at once; what else there is single encoders do."""
 
+MAX_SHARED_CHARS: Final = 512
+"""Nothing longer is kept for others who may send the same: a client could fill it with anything."""
+
 
 class Session:
     """A connected client: publishes one stream or plays one, or neither yet."""
@@ -115,7 +118,7 @@ class Session:
 
     def stream_name(self, name: str) -> StreamName:
         """Return the stream that the client means; raises StreamNameError."""
-        return _resolved(self._app, name, self._tc_url, self._services.vhosts)
+        return _resolve(self._app, name, self._tc_url, self._services.vhosts)
 
     def closed(self, closed: Closed) -> None:
         """Note the end as the protocol sees it: the reason for metrics and the log."""
@@ -218,14 +221,27 @@ class Session:
         self._stop_playing()
 
 
-# Thousands of players ask for the same: one copy of the answer is kept, and found at once.
-_resolved = lru_cache(maxsize=1024)(resolve)
+def _resolve(app: str, name: str, tc_url: str, vhosts: frozenset[str]) -> StreamName:
+    """Return the stream that is meant, kept where thousands of players may mean it in these words.
+
+    Queries are for one player mostly, and what stands in them is the client's choice.
+    """
+    if len(app) + len(name) + len(tc_url) > MAX_SHARED_CHARS or "?" in app + name + tc_url:
+        return resolve(app, name, tc_url, vhosts)
+    return _kept_name(app, name, tc_url, vhosts)
 
 
-@lru_cache(maxsize=1024)
 def _shared(text: str) -> str:
     """Return the one copy that is kept of ``text``: thousands of players send the same.
 
     Not `sys.intern`: some releases of Python 3.12 never free what a client made them intern.
     """
+    return text if len(text) > MAX_SHARED_CHARS else _kept_text(text)
+
+
+_kept_name = lru_cache(maxsize=1024)(resolve)
+
+
+@lru_cache(maxsize=1024)
+def _kept_text(text: str) -> str:
     return text

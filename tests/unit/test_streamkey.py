@@ -2,7 +2,7 @@ import pytest
 
 from common.errors import StreamNameError
 from common.ids import StreamKey
-from common.streamkey import resolve, to_request
+from common.streamkey import MAX_PARAMETERS, resolve, to_request
 
 
 # conformance 60
@@ -59,6 +59,14 @@ def test_c61_the_name_wins_over_the_app_and_the_app_over_tc_url() -> None:
     stream = resolve("live?b=app&c=app", "cam?c=name&c=again&d", "rtmp://h/live?a=tc&b=tc&c=tc")
     assert stream.query == {"a": "tc", "b": "app", "c": "name", "d": ""}
     assert stream.raw_query == "c=name&d&b=app&a=tc"
+
+
+def test_parameters_without_end_are_refused_before_they_are_decoded() -> None:
+    many = "&".join(f"k{at}" for at in range(MAX_PARAMETERS - 2))  # the two other queries count
+    assert len(resolve("live", f"cam?{many}").query) == MAX_PARAMETERS - 2
+    with pytest.raises(StreamNameError, match="parameters") as caught:
+        resolve("live?secret=1", f"cam?{many}&more")
+    assert "secret" not in str(caught.value)
 
 
 # conformance 62

@@ -12,6 +12,7 @@ import pytest
 from common.ids import NodeId, StreamKey
 from common.media.packet import Role
 from common.metrics import DISCONNECTS, FIRST_FRAME
+from common.net import session
 from common.net.hello import MAX_HOPS, RelayHello
 from common.stream.source import StreamSource, is_source
 from common.stream.viewer import ViewerKind
@@ -321,6 +322,28 @@ async def test_the_first_frame_is_measured_by_where_it_came_from(
     node.push(Role.KEYFRAME, b"K9", node.role.coming[OTHER].result())
     await client.until_media(b"K9")
     assert (count("cached"), count("pulled")) == (cached + 1, pulled + 1)
+
+
+# What is kept for others who ask the same
+
+
+@pytest.mark.parametrize("query", ["", "?token=made-up"])
+def test_only_what_others_may_ask_for_too_is_kept(query: str) -> None:
+    # A client may ask for as many names as it likes, and each may bring a long query.
+    session._kept_name.cache_clear()
+    for number in range(10):
+        asked = ("live", f"kept{number}{query}", "rtmp://host/live", frozenset[str]())
+        assert session._resolve(*asked) == session._resolve(*asked)
+        assert (session._resolve(*asked) is session._resolve(*asked)) == (not query)
+    assert session._kept_name.cache_info().currsize == (0 if query else 10)
+
+
+def test_long_texts_are_not_kept() -> None:
+    long = "x" * (session.MAX_SHARED_CHARS + 1)
+    texts, names = session._kept_text.cache_info(), session._kept_name.cache_info()
+    assert session._shared(long) == long
+    assert session._resolve("live", "name", f"rtmp://{long}/live", frozenset()).key == "live/name"
+    assert (session._kept_text.cache_info(), session._kept_name.cache_info()) == (texts, names)
 
 
 # Relays and siblings
