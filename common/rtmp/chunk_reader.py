@@ -16,16 +16,19 @@ Unfinished bodies are bytearrays and not lists of parts: a peer that sends a byt
 make a list cost many times what ``max_partial_bytes`` allows.
 """
 
-from struct import Struct
 from typing import Final
 
 from common.errors import ChunkError
 from common.rtmp.chunk_stream import (
+    FMT0,
     FMT1,
     HEADER_BYTES,
+    MAX_FIRST_DELTA_MS,
     NOT_EXTENDED,
+    NOT_JUDGED,
     U32,
     ChunkStream,
+    any_stalled,
     continue_message,
 )
 from common.rtmp.chunk_writer import DEFAULT_CHUNK_SIZE
@@ -38,16 +41,6 @@ _EXTENDED: Final = 0xFFFFFF
 
 _LAST_OBEYED: Final = int(MessageType.ABORT)
 """Set Chunk Size and Abort are for the reader itself."""
-
-_MAX_FIRST_DELTA_MS: Final = 10_000
-"""Largest fmt 0 time that a following fmt 3 may repeat as a delta.
-
-By the specification it always does [RTMP 1.0 §5.3.1.2.4], and FMLE relies on it; old librtmp means
-"the same time again". A stream that has run for longer than this would visibly jump."""
-
-# As `FMT1`: two fields share a word.
-# Time 3, length 3, type 1, stream id 4 (little-endian, [§5.3.1.2.1]).
-_FMT0: Final = Struct(">IIHB")
 
 _ALL_HEADER_BYTES: Final = (12, 8, 4, 1)  # with a basic header of one byte
 
@@ -151,6 +144,10 @@ class ChunkReader:
             else:
                 obeyed += 1
 
+    def is_stalled(self, least: int) -> bool:
+        """Tell whether an unfinished message has got less than ``least`` bytes since last asked."""
+        return any_stalled(self._streams.values(), least)
+
     def _take_whole(
         self, data: bytes, pos: int, end: int, messages: list[Message], room: int
     ) -> int:
@@ -199,7 +196,7 @@ class ChunkReader:
                 payload = bytes(chunks)
             if first < 0x40:
                 stream.timestamp = time
-                stream.delta = time if time <= _MAX_FIRST_DELTA_MS else 0
+                stream.delta = time if time <= MAX_FIRST_DELTA_MS else 0
                 stream.stream_id = (  # little-endian
                     data[pos + 8] | data[pos + 9] << 8 | data[pos + 10] << 16 | data[pos + 11] << 24
                 )
@@ -264,9 +261,9 @@ class ChunkReader:
         length = stream.length
         type_id = stream.type_id
         stream_id = stream.stream_id
-        extended = stream.extended
+        extended = NOT_EXTENDED
         if fmt == 0:
-            word, low, middle, high = _FMT0.unpack_from(data, pos)
+            word, low, middle, high = FMT0.unpack_from(data, pos)
             time = word >> 8
             length = (word & 0xFF) << 16 | low >> 16
             type_id = low >> 8 & 0xFF
@@ -282,6 +279,7 @@ class ChunkReader:
             pos += 3
         else:
             time = stream.delta
+            extended = stream.extended
         if time == _EXTENDED if fmt < 3 else extended >= 0:
             if pos + 4 > end:
                 return -1
@@ -291,13 +289,11 @@ class ChunkReader:
                 time = stream.delta
             else:
                 extended = time
-        elif fmt < 3:
-            extended = NOT_EXTENDED
         if length > self._small_message and length > self._limits.message_cap(type_id):
             raise ChunkError("message_too_large", f"{length} B in a message of type {type_id}")
         if fmt == 0:
             stream.timestamp = time
-            stream.delta = time if time <= _MAX_FIRST_DELTA_MS else 0
+            stream.delta = time if time <= MAX_FIRST_DELTA_MS else 0
         else:
             stream.timestamp = (stream.timestamp + time) & TIMESTAMP_MASK
             stream.delta = time
@@ -305,6 +301,7 @@ class ChunkReader:
         stream.type_id = type_id
         stream.stream_id = stream_id
         stream.extended = extended
+        stream.judged_at = NOT_JUDGED
         stream.body = bytearray()
         return pos
 

@@ -1,16 +1,10 @@
-"""What keeps one connection's traffic in bounds: acknowledgements, command rate, progress."""
+"""What keeps one connection's traffic in bounds: acknowledgements, command rate."""
 
 DEFAULT_ACK_EVERY_BYTES = 2_500_000
 """For a peer that announced no window: FMLE and some appliances stop without acks [SRS]."""
 
 MIN_ACK_EVERY_BYTES = 64 * 1024
 """Floor under the peer's window: a window of 1 would buy 16 bytes of ours per byte of theirs."""
-
-MESSAGE_PROGRESS_WINDOW_S = 10.0
-"""How long an unfinished message is watched before its pace is judged …"""
-
-MESSAGE_PROGRESS_BYTES = 1024
-"""… and what must arrive meanwhile: 1 kbit/s, far below any real uplink, stops slow dribbling."""
 
 _COUNTER_MASK = 0xFFFFFFFF
 
@@ -66,31 +60,3 @@ class TokenBucket:
             return False
         self._tokens -= 1.0
         return True
-
-
-class ProgressWatch:
-    """Notices an unfinished message that dribbles in, byte by byte, to hold memory for ever.
-
-    There is one while a message is unfinished; ``received`` counts all bytes so far.
-    """
-
-    __slots__ = ("_received", "deadline")
-
-    def __init__(self, received: int, now: float) -> None:
-        self.deadline = 0.0
-        """When to call `is_stalled`."""
-        self._received = 0
-        self.restart(received, now)
-
-    def restart(self, received: int, now: float) -> None:
-        """Begin the window anew: a message was finished, and the next one is begun."""
-        self.deadline = now + MESSAGE_PROGRESS_WINDOW_S
-        self._received = received
-
-    def is_stalled(self, received: int, now: float) -> bool:
-        """Tell at the deadline whether too little came; start the next window otherwise."""
-        if now < self.deadline:
-            return False
-        stalled = received - self._received < MESSAGE_PROGRESS_BYTES
-        self.restart(received, now)
-        return stalled

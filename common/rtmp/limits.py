@@ -21,7 +21,8 @@ class RtmpLimits:
     max_message_bytes: int = 16 * 1024 * 1024  # audio, video; 4K intra frames reach several MB
     max_command_bytes: int = 256 * 1024  # commands, data, control
     max_messages_per_read: int = 16_384  # fmt 3 makes an empty message of one byte, 256 Ki a read
-    max_partial_bytes: int = 32 * 1024 * 1024  # all unfinished messages of a connection together
+    max_partial_bytes: int = 32 * 1024 * 1024  # all unfinished messages of a connection together …
+    max_viewer_partial_bytes: int = 1024 * 1024  # … of one that publishes nothing
     max_chunk_streams: int = 64  # live csids; their values may be anything up to 65599
     min_chunk_size: int = 128  # Red5 and SRS refuse less; 1 is a CPU amplifier
     max_message_streams: int = 16  # createStream calls in force

@@ -21,13 +21,19 @@ from common.rtmp.chunk_writer import CSID_CONNECTION, CSID_STREAM
 from common.rtmp.command import Command
 from common.rtmp.connection import Connection, RandomBytes, ping_time
 from common.rtmp.events import PlayStopped, PublishStopped, ServerEvent
-from common.rtmp.flow import ProgressWatch
 from common.rtmp.handshake import ServerHandshake
 from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import UserControl
 
 DEFAULT_WINDOW_BYTES: Final = 2_500_000
 """Window Ack Size and Peer Bandwidth of most servers' greeting."""
+
+PROGRESS_WINDOW_S: Final = 10.0
+"""How often the pace of unfinished messages is judged: one that dribbles in, byte by byte, would
+hold memory for ever …"""
+
+PROGRESS_BYTES: Final = 1024
+"""… and what each must get meanwhile: 1 kbit/s, far below any real uplink."""
 
 
 class State(Enum):
@@ -64,8 +70,8 @@ class ServerCore(Connection[ServerEvent]):
     """
 
     __slots__ = (
+        "_judge_at",
         "_ping_sent_at",
-        "_progress",
         "_received_at",
         "_since",
         "publish_name",
@@ -83,7 +89,7 @@ class ServerCore(Connection[ServerEvent]):
         self._since: float | None = now  # when the state was entered; None: not known yet
         self._received_at = now
         self._ping_sent_at: float | None = None
-        self._progress: ProgressWatch | None = None  # while a message is unfinished
+        self._judge_at: float | None = None  # while a message is unfinished
         self.stream_id = 0  # message stream of the publish or play
         self.publish_name = ""
         self.stream_ids: tuple[int, ...] = ()  # made by createStream, not deleted
@@ -98,18 +104,21 @@ class ServerCore(Connection[ServerEvent]):
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Take bytes from the client. Take `events`, `data_to_send`, `next_deadline` after it."""
-        finished_before = self.messages_received
         if self._since is None:
             self._since = now
         self._received_at = now
         self._ping_sent_at = None  # any byte is a sign of life: some players answer no pings
         super().receive_data(data, now)
-        if not self._reader.unfinished_bytes:
-            self._progress = None
-        elif self._progress is None:
-            self._progress = ProgressWatch(self.bytes_received, now)
-        elif self.messages_received != finished_before:
-            self._progress.restart(self.bytes_received, now)
+        unfinished = self._reader.unfinished_bytes
+        if not unfinished:
+            self._judge_at = None
+            return
+        if self._judge_at is None:
+            self._judge_at = now + PROGRESS_WINDOW_S
+        # Looked at here and not in the reader: it does not know yet what commands before it in the
+        # same read do, and an encoder need not wait for the answer to its `publish`.
+        if unfinished > self._limits.max_viewer_partial_bytes:
+            self._bound_unfinished()
 
     # Deadlines
 
@@ -124,15 +133,14 @@ class ServerCore(Connection[ServerEvent]):
         due = self._state_deadline()
         if due is None:  # nothing will be due by itself, but look again: the state may change
             due = self._now + self._limits.request_timeout_s
-        progress = self._progress
-        return due if progress is None else min(due, progress.deadline)
+        return due if self._judge_at is None else min(due, self._judge_at)
 
     def handle_deadline(self, now: float) -> None:
         """Do what is due: ping an idle player, or close with the reason of the timeout."""
         if self.closed:
             return
         self._know_time(now)
-        if self._progress is not None and self._progress.is_stalled(self.bytes_received, now):
+        if self._is_stalled(now):
             self._close("message_stalled", "an unfinished message makes no progress")
             return
         due = self._state_deadline()
@@ -162,6 +170,20 @@ class ServerCore(Connection[ServerEvent]):
                 return max(since, self._received_at) + limits.ping_interval_s
             case _:
                 return None  # it is our turn: whoever answers has a deadline of its own
+
+    def _is_stalled(self, now: float) -> bool:
+        """Judge the pace of unfinished messages when it is time: of those that it saw before."""
+        if self._judge_at is None or now < self._judge_at:
+            return False
+        self._judge_at = now + PROGRESS_WINDOW_S
+        return self._reader.is_stalled(PROGRESS_BYTES)
+
+    def _bound_unfinished(self) -> None:
+        """Close who holds as much as only a publisher may."""
+        if self.state not in PUBLISH_STATES:
+            limit = self._limits.max_viewer_partial_bytes
+            problem = f"unfinished messages hold more than {limit} B without a publish"
+            self._close("partial_messages_too_large", problem)
 
     def _know_time(self, now: float) -> None:
         self._now = now

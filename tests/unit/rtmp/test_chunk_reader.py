@@ -385,3 +385,23 @@ def test_a_peer_that_sends_byte_by_byte_holds_no_more_than_the_bytes() -> None:
     assert reader.unfinished_bytes == 5000
     reader.feed(bytes((1 << 20) - 5000))
     assert reader.unfinished_bytes == 0
+
+
+def test_an_unfinished_message_that_gets_too_little_is_stalled_whatever_else_is_finished() -> None:
+    reader = ChunkReader(LIMITS)
+    reader.feed(set_chunk_size(1 << 20) + raw_chunk(0, 6, bytes(10), length=1 << 20))
+    assert not reader.is_stalled(1024), "it may have begun just now"
+    reader.feed(bytes(1024))
+    assert not reader.is_stalled(1024)
+    reader.feed(bytes(1023))
+    assert reader.is_stalled(1024)
+
+
+def test_another_message_on_the_same_chunk_stream_is_judged_anew() -> None:
+    reader = ChunkReader(LIMITS)
+    begun = set_chunk_size(1 << 20) + raw_chunk(0, 6, bytes(10), length=20)
+    reader.feed(begun)
+    assert not reader.is_stalled(1024)
+    reader.feed(bytes(10) + begun)
+    assert not reader.is_stalled(1024)
+    assert reader.is_stalled(1024)

@@ -1,10 +1,7 @@
 from common.rtmp.flow import (
     DEFAULT_ACK_EVERY_BYTES,
-    MESSAGE_PROGRESS_BYTES,
-    MESSAGE_PROGRESS_WINDOW_S,
     MIN_ACK_EVERY_BYTES,
     AckSchedule,
-    ProgressWatch,
     TokenBucket,
 )
 
@@ -50,24 +47,3 @@ def test_bucket_lets_a_burst_pass_and_then_the_rate() -> None:
 def test_bucket_never_holds_more_than_its_burst() -> None:
     bucket = TokenBucket(rate_per_s=10.0, burst=2, now=0.0)
     assert [bucket.take(1000.0) for _ in range(3)] == [True, True, False]
-
-
-def test_an_unfinished_message_without_progress_is_stalled() -> None:
-    watch = ProgressWatch(received=100, now=0.0)
-    assert watch.deadline == MESSAGE_PROGRESS_WINDOW_S
-    assert not watch.is_stalled(102, 9.9)
-    assert watch.is_stalled(102, 10.0)
-
-
-def test_an_unfinished_message_that_grows_is_not_stalled() -> None:
-    watch = ProgressWatch(received=0, now=0.0)
-    assert not watch.is_stalled(MESSAGE_PROGRESS_BYTES, 10.0)
-    assert watch.deadline == 10.0 + MESSAGE_PROGRESS_WINDOW_S
-
-
-def test_finished_messages_restart_the_watch() -> None:
-    watch = ProgressWatch(received=0, now=0.0)
-    watch.restart(received=10, now=4.0)
-    assert watch.deadline == 4.0 + MESSAGE_PROGRESS_WINDOW_S
-    assert not watch.is_stalled(10, 13.9)
-    assert watch.is_stalled(10, 14.0)

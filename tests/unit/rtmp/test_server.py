@@ -16,11 +16,18 @@ from common.rtmp.events import (
 from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import Message, MessageType, UserControl
 from common.rtmp.server import MAX_HELD_COMMANDS
+from common.rtmp.server_core import PROGRESS_WINDOW_S
 from tests.support.wire import C0C1, C2, PLAY_OBJECT, WireClient, command, message
 
 
 def user_control(event: int, value: int) -> bytes:
     return message(MessageType.USER_CONTROL, control.encode_user_control(event, value), csid=2)
+
+
+def closed_reason(client: WireClient) -> str:
+    closed = client.events[-1]
+    assert isinstance(closed, Closed)
+    return closed.reason
 
 
 # connect
@@ -456,25 +463,95 @@ def test_publishers_are_not_pinged() -> None:
     assert client.messages() == []
 
 
+def after_windows(client: WireClient, count: int) -> None:
+    """Lets so many windows pass, with a byte of the unfinished message in each second."""
+    for _ in range(count):
+        for _ in range(round(PROGRESS_WINDOW_S)):
+            client.now += 1.0
+            client.send(b"\0")
+        assert client.server.next_deadline() == client.now
+        client.server.handle_deadline(client.now)
+        client.collect()
+
+
 def test_a_message_that_dribbles_is_dropped() -> None:
     client = WireClient().publish()
+    client.send(message(9, bytes(100), stream_id=1)[:20])
+    after_windows(client, 1)
+    assert not client.server.closed, "it might have begun just now"
+    after_windows(client, 1)
+    assert closed_reason(client) == "message_stalled"
+
+
+def test_other_messages_are_no_progress_of_one_that_dribbles() -> None:
+    client = WireClient().play()
+    client.send(message(20, bytes(100), csid=3)[:20])
+    for _ in range(3):
+        client.now += PROGRESS_WINDOW_S - 1
+        client.send(message(99, b"", csid=12))
+        client.now += 1
+        client.server.handle_deadline(client.now)
+    assert closed_reason(client.collect()) == "message_stalled"
+
+
+def test_messages_that_are_cut_at_each_read_but_come_are_not_stalled() -> None:
+    client = WireClient().publish()
     whole = message(9, bytes(100), stream_id=1)
-    client.send(whole[:20])
-    for at in range(20, 30):
-        client.now += 1.0
-        client.send(whole[at : at + 1])
-    due = client.server.next_deadline()
-    assert due == client.now
-    client.server.handle_deadline(due)
-    closed = client.collect().events[-1]
-    assert isinstance(closed, Closed)
-    assert closed.reason == "message_stalled"
+    client.send(whole[:50])
+    for _ in range(50):
+        client.now += PROGRESS_WINDOW_S / 5
+        client.send(whole[50:] + whole[:50])
+        client.server.handle_deadline(client.now)
+    assert not client.server.closed
 
 
 def test_a_player_that_dribbles_is_dropped_before_its_ping() -> None:
     client = WireClient().play()
     client.send(message(20, bytes(100), csid=3)[:20])
     assert client.server.next_deadline() == client.now + 10.0
+
+
+# Unfinished messages: only a publisher has large ones.
+
+
+CHUNK = 100_000
+LAST_CHUNK = b"\xc6" + bytes(CHUNK)
+
+
+def unfinished(chunks: int) -> bytes:
+    """Returns a video message in large chunks of which the last one is missing."""
+    whole = message(9, bytes((chunks + 1) * CHUNK), csid=6, stream_id=1, chunk_size=CHUNK)
+    return message(1, CHUNK.to_bytes(4, "big"), csid=2) + whole.removesuffix(LAST_CHUNK)
+
+
+SMALL_FOR_VIEWERS = RtmpLimits(max_viewer_partial_bytes=4 * CHUNK)
+
+
+@pytest.mark.parametrize("state", ["connect", "play"])
+def test_who_does_not_publish_holds_no_large_messages(state: str) -> None:
+    client: WireClient = getattr(WireClient(SMALL_FOR_VIEWERS), state)()
+    client.send(unfinished(4))
+    assert not client.server.closed
+    client.send(LAST_CHUNK + unfinished(5))
+    assert closed_reason(client) == "partial_messages_too_large"
+
+
+def test_who_published_and_plays_now_holds_none_either() -> None:
+    client = WireClient(SMALL_FOR_VIEWERS).publish()
+    client.send(unfinished(5))
+    assert not client.server.closed
+    client.call("deleteStream", 0, None, 1).call("play", 0, None, "name", stream_id=1)
+    assert closed_reason(client) == "partial_messages_too_large"
+
+
+def test_an_encoder_that_does_not_wait_for_its_answer_may_send_a_large_message() -> None:
+    client = WireClient(SMALL_FOR_VIEWERS, accepting=False).shake_hands()
+    client.call("connect", 1, PLAY_OBJECT)
+    client.server.accept_connect()
+    ask = command("publish", 0, None, "name", "live", stream_id=1)
+    client.send(ask + unfinished(5))
+    client.send(LAST_CHUNK)
+    assert not client.server.closed
 
 
 def test_limits_come_from_the_settings() -> None:
