@@ -192,6 +192,7 @@ class RtmpConnection(asyncio.Protocol):
         """Tell the session's viewers that the peer does not take what it is sent."""
         self.congested = True
         self._session.congestion(True)
+        self._services.deadlines.watch(self, self._services.now() + self._services.lag_limit_s)
 
     def resume_writing(self) -> None:
         """Tell them that it does again."""
@@ -199,12 +200,18 @@ class RtmpConnection(asyncio.Protocol):
         self._session.congestion(False)
 
     def check_deadline(self, now: float) -> float | None:
-        """Let the core act on a deadline."""
+        """Let the core act on a deadline, and part with a client that takes nothing more."""
         if self._closing:
+            return None
+        if self.congested and self._session.is_stuck(now):
+            self.abort("too_slow")
             return None
         self.core.handle_deadline(now)
         self.pump()
-        return None if self._closing else self.core.next_deadline()
+        due = self.core.next_deadline()
+        if due is None or not self.congested:
+            return due
+        return min(due, now + self._services.lag_limit_s)
 
     def plain_socket(self) -> socket.SocketType | None:
         """Return the socket itself, for a viewer; see `Link`."""

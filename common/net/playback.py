@@ -53,6 +53,11 @@ class Playback:
             congested=link.congested,
         )
 
+    @property
+    def is_fed(self) -> bool:
+        """Whether the stream is written to the client now: not while it waits, pauses or lags."""
+        return self.viewer.seat is not None and self.viewer.lagging_since is None
+
     def begin(self, order: PlayOrder) -> None:
         """Start at once if the stream is here, else as soon as it has been got hold of."""
         stream = self._services.role.find(order)

@@ -27,6 +27,7 @@ class Services:
     unsent_bytes: int  # what the kernel may hold unsent for each connection
     viewer_bytes: int  # what a viewer may have unsent: a start from the cache, and lag
     lag_limit_s: float  # how far behind its stream a viewer may be, and so when that ends
+    kick_after_s: float  # how long one that gets nothing more may take for what it was sent
     vhosts: frozenset[str]
     deadlines: Deadlines
     registry: Registry
@@ -48,6 +49,7 @@ class Services:
             unsent_bytes=settings.fanout.unsent_bytes,
             viewer_bytes=settings.gop.max_bytes + 2 * settings.fanout.lag_limit_bytes,
             lag_limit_s=settings.fanout.lag_limit_ms / 1000,
+            kick_after_s=settings.fanout.kick_after_s,
             vhosts=frozenset(settings.vhosts),
             deadlines=Deadlines(loop),
             registry=Registry(settings.rtmp.max_connections),

@@ -53,6 +53,7 @@ class Session:
         "_services",
         "_sibling",
         "_tc_url",
+        "_unfed_since",
         "link",
         "software",
     )
@@ -69,6 +70,7 @@ class Session:
         self._playback: Playback | None = None
         self._publishing: Publishing | None = None
         self._ended = False
+        self._unfed_since: float | None = None  # congested all the time, and given nothing
 
     @property
     def plays(self) -> bool:
@@ -89,8 +91,23 @@ class Session:
 
     def congestion(self, congested: bool) -> None:
         """Tell the viewers of this connection that it is congested, or no longer."""
+        if not congested:
+            self._unfed_since = None
         if self._playback is not None:
             self._playback.congestion(congested)
+
+    def is_stuck(self, now: float) -> bool:
+        """Tell whether a congested client was given nothing for long, and has not taken the rest.
+
+        The fan-out asks this of those whom it has skipped. Kept here, where neither a pause nor
+        another play begins it anew: only an empty buffer does.
+        """
+        if self._is_fed():
+            self._unfed_since = None
+            return False
+        if self._unfed_since is None:
+            self._unfed_since = now
+        return now - self._unfed_since > self._services.kick_after_s
 
     def handle(self, event: ServerEvent) -> None:
         """Act on what the client asks for."""
@@ -204,6 +221,12 @@ class Session:
         publishing, self._publishing = self._publishing, None
         if publishing is not None:
             publishing.stop(reason)
+
+    def _is_fed(self) -> bool:
+        """Tell whether others see to what is not taken: the fan-out, or the limit of replies."""
+        if self._playback is not None:
+            return self._playback.is_fed
+        return self._publishing is not None
 
     def _end(self, reason: str, detail: str) -> None:
         if self._ended:

@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 
+from common.ids import StreamKey
 from common.media.packet import Role
 from common.net.connection import RtmpConnection
 from common.net.parting import Parting
@@ -165,6 +166,68 @@ async def test_a_viewer_that_is_behind_gets_the_rest_and_the_end_notice(
         await slow.read_to_the_end()
         assert slow.media[-1] == b"last"
         assert slow.codes[-1] == "NetStream.Play.UnpublishNotify"
+
+
+# Clients that take nothing, and are sent nothing more: the fan-out does not see them.
+
+IMPATIENT: dict[str, object] = {"lag_limit_ms": 100, "kick_after_s": 0.1}
+
+
+@pytest.mark.parametrize(
+    "said", [("pause", None, True, 0), ("closeStream", None), ("play", None, "nothing-yet")]
+)
+async def test_a_viewer_that_asks_for_nothing_more_must_take_what_it_was_sent(
+    said: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        running_node(fanout=IMPATIENT) as node,
+        connected(node, receive_bytes=4096) as slow,
+    ):
+        node.role.coming[StreamKey("live/nothing-yet")] = asyncio.Future()
+        await fall_behind(node, slow)
+        slow.call(said[0], 0, *said[1:], stream_id=1)
+        await until(lambda: not node.connections)
+        assert reasons(caplog)[-1] == "too_slow"
+
+
+async def test_a_viewer_that_plays_again_and_again_gets_no_more_time_by_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    often: dict[str, object] = {"commands_per_s": 10_000, "command_burst": 100_000}
+    async with (
+        running_node(fanout=IMPATIENT, rtmp=often) as node,
+        connected(node, receive_bytes=4096) as slow,
+    ):
+        await fall_behind(node, slow)
+        async with asyncio.timeout(20):
+            while node.connections:
+                slow.call("play", 0, None, "name", stream_id=1)
+                await asyncio.sleep(0.001)
+        assert reasons(caplog)[-1] == "too_slow"
+
+
+async def test_a_viewer_that_pauses_and_takes_the_rest_stays() -> None:
+    fanout: dict[str, object] = {"lag_limit_ms": 100, "kick_after_s": 3600}
+    async with (
+        running_node(fanout=fanout) as node,
+        connected(node, receive_bytes=4096) as slow,
+    ):
+        connection = await fall_behind(node, slow)
+        slow.call("pause", 0, None, True, 0, stream_id=1)
+        await until(lambda: connection._session._unfed_since is not None)
+        while connection.congested:
+            await slow.read()
+        assert connection._session._unfed_since is None
+        connection.check_deadline(node.services.now() + 2 * 3600)
+        assert node.connections == [connection]
+
+
+async def test_a_viewer_that_is_a_little_behind_all_the_time_stays() -> None:
+    async with running_node() as node, connected(node, receive_bytes=4096) as slow:
+        connection = await fall_behind(node, slow)
+        for after_s in (5, 30, 55):  # then it would be pinged
+            connection.check_deadline(node.services.now() + after_s)
+        assert node.connections == [connection]
 
 
 async def test_a_client_that_asks_but_never_reads_answers_is_closed(
