@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from common.config.forms import Address, HostName, Network, RedisUrl, Seconds, ServerUrl, Word
-from common.rtmp.limits import RtmpLimits
+from common.rtmp.limits import MAX_STREAM_ID, RtmpLimits
 
 _RTMP = RtmpLimits()
 
@@ -99,8 +99,8 @@ class RtmpSettings(Section):
     """Unfinished messages of a connection, together."""
     max_chunk_streams: int = Field(default=_RTMP.max_chunk_streams, ge=4, le=65_536)
     """Chunk streams of a connection."""
-    max_message_streams: int = Field(default=_RTMP.max_message_streams, ge=1, le=1024)
-    """Message streams (createStream) of a connection."""
+    max_message_streams: int = Field(default=_RTMP.max_message_streams, ge=1, le=MAX_STREAM_ID)
+    """Message streams (createStream) of a connection at a time."""
     commands_per_s: float = Field(default=_RTMP.commands_per_s, gt=0, le=10_000)
     """Commands a connection may send per second, in the long run."""
     command_burst: int = Field(default=_RTMP.command_burst, ge=10, le=100_000)

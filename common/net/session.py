@@ -22,13 +22,10 @@ from common.rtmp.events import (
     ServerEvent,
     TrackChanged,
 )
+from common.rtmp.limits import MAX_STREAM_ID
 from common.rtmp.message import Message
 from common.stream.viewer import ViewerKind
 from common.streamkey import StreamName, resolve
-
-MAX_PLAY_STREAM_ID: Final = 64
-"""Clients count message streams from 1, and nearly all play on 1. A stream is serialised anew for
-each id that its viewers choose, so they must not be free to choose any."""
 
 PUBLISHER_LOSSES: Final = (
     *("reset", "publisher_silent", "message_stalled", "replies_unread", "publish_ended"),
@@ -199,11 +196,11 @@ class Session:
         except StreamNameError as error:
             self.link.core.reject_play(event.stream_id, "NetStream.Play.StreamNotFound", str(error))
             return
-        if event.stream_id > MAX_PLAY_STREAM_ID:
+        if event.stream_id > MAX_STREAM_ID:
             self.link.core.reject_play(
                 event.stream_id,
                 "NetStream.Play.Failed",
-                f"message stream id {event.stream_id} is over {MAX_PLAY_STREAM_ID}",
+                f"message stream id {event.stream_id} is over {MAX_STREAM_ID}",
             )
             return
         order = PlayOrder(name=name, kind=self._viewer_kind(), hello=self._hello)

@@ -4,8 +4,14 @@ Precedents stand beside each: what other servers chose, or the client that needs
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from common.rtmp.message import MessageType
+
+MAX_STREAM_ID: Final = 64
+"""Highest message stream id that is given out, and that somebody may play on. Clients count from 1,
+and nearly all play on 1. A stream is serialised anew for each id that its viewers choose, so they
+must not be free to choose any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

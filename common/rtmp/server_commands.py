@@ -49,17 +49,20 @@ def fc_subscribe(core: ServerCore, command: Command, stream_id: int) -> None:
 
 
 def create_stream(core: ServerCore, command: Command, stream_id: int) -> None:
-    """Give out the next message stream id: 1, 2, 3, … never one twice.
+    """Give out the lowest message stream id that is free: a player may make one for each channel.
 
-    Answered whatever the transaction id: every client waits for it.
+    Answered whatever the transaction id: every client waits for it, so by the time that it knows an
+    id of a deleted stream as its own, it has all that was sent on that.
     """
     if len(core.stream_ids) >= core.limits.max_message_streams:
         problem = f"more than {core.limits.max_message_streams} streams on a connection"
         core.refuse_call(command, "too_many_streams", "NetConnection.Call.Failed", problem)
         return
-    core.streams_created += 1
-    core.stream_ids += (core.streams_created,)
-    core.reply(replies.result(command.transaction_id, core.streams_created))
+    lowest = 1
+    while lowest in core.stream_ids:
+        lowest += 1
+    core.stream_ids += (lowest,)
+    core.reply(replies.result(command.transaction_id, lowest))
 
 
 def delete_stream(core: ServerCore, command: Command, stream_id: int) -> None:

@@ -78,7 +78,6 @@ class ServerCore(Connection[ServerEvent]):
         "state",
         "stream_id",
         "stream_ids",
-        "streams_created",
         "wants_audio",
         "wants_video",
     )
@@ -93,7 +92,6 @@ class ServerCore(Connection[ServerEvent]):
         self.stream_id = 0  # message stream of the publish or play
         self.publish_name = ""
         self.stream_ids: tuple[int, ...] = ()  # made by createStream, not deleted
-        self.streams_created = 0
         self.wants_audio = True  # receiveAudio, receiveVideo
         self.wants_video = True
 

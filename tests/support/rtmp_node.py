@@ -16,7 +16,7 @@ from common.net.roles import Encoder, PlayOrder, Publishing
 from common.net.server import RtmpServer
 from common.net.services import Services
 from common.rtmp.chunk_reader import ChunkReader
-from common.rtmp.command import decode_command
+from common.rtmp.command import Command, decode_command
 from common.rtmp.events import PublishRequested
 from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import Message, MessageType
@@ -190,16 +190,28 @@ class NetClient:
     @property
     def codes(self) -> list[str]:
         """The codes of the statuses that came."""
-        found: list[str] = []
-        for each in self.messages:
-            if each.type_id == MessageType.COMMAND_AMF0:
-                got = decode_command(each.type_id, each.payload, RtmpLimits())
-                found += [
-                    str(value["code"])
-                    for value in got.arguments
-                    if isinstance(value, dict) and "code" in value
-                ]
-        return found
+        return [
+            str(value["code"])
+            for got in self._commands()
+            for value in got.arguments
+            if isinstance(value, dict) and "code" in value
+        ]
+
+    @property
+    def results(self) -> dict[float, Any]:
+        """The first argument of each `_result` that came, by transaction."""
+        return {
+            got.transaction_id: got.arguments[0]
+            for got in self._commands()
+            if got.name == "_result" and got.arguments
+        }
+
+    def _commands(self) -> list[Command]:
+        return [
+            decode_command(each.type_id, each.payload, RtmpLimits())
+            for each in self.messages
+            if each.type_id == MessageType.COMMAND_AMF0
+        ]
 
 
 @asynccontextmanager

@@ -161,7 +161,7 @@ async def test_a_viewer_that_is_behind_gets_the_rest_and_the_end_notice(
             unsent = connection.transport.get_write_buffer_size()
             while connection.transport.get_write_buffer_size() == unsent:
                 await slow.read()
-            await until(lambda seen=seen: len(looks) > seen)  # type: ignore[misc] # a default
+            await until(lambda seen=seen: len(looks) > seen)
         assert connection.transport.get_write_buffer_size()
         await slow.read_to_the_end()
         assert slow.media[-1] == b"last"

@@ -14,6 +14,7 @@ from common.media.packet import Role
 from common.metrics import DISCONNECTS, FIRST_FRAME
 from common.net import session
 from common.net.hello import MAX_HOPS, RelayHello
+from common.rtmp.limits import MAX_STREAM_ID
 from common.stream.source import StreamSource, is_source
 from common.stream.viewer import ViewerKind
 from tests.support.rtmp_node import (
@@ -83,7 +84,7 @@ async def test_a_publisher_whose_connection_is_lost_has_stopped(
 # Playing
 
 
-@pytest.mark.parametrize("stream_id", [65, 2**31])
+@pytest.mark.parametrize("stream_id", [MAX_STREAM_ID + 1, 2**31])
 async def test_a_play_on_an_id_out_of_the_ordinary_is_refused(
     node: Node, client: NetClient, stream_id: int
 ) -> None:
@@ -95,6 +96,27 @@ async def test_a_play_on_an_id_out_of_the_ordinary_is_refused(
     await client.read_to_the_end()
     assert client.codes[-1] == "NetStream.Play.Failed"
     assert not node.stream.viewers
+
+
+async def new_stream(client: NetClient, transaction: int) -> int:
+    """Returns the id that the server gives out."""
+    client.call("createStream", transaction, None)
+    await client.read_until(lambda: transaction in client.results)
+    return int(client.results[transaction])
+
+
+async def test_a_player_may_make_a_new_stream_for_each_channel_it_changes_to() -> None:
+    often: dict[str, object] = {"commands_per_s": 10_000, "command_burst": 100_000}
+    async with running_node(rtmp=often) as node, connected(node) as client:
+        node.begin_stream()
+        client.send(C0C1 + C2)
+        client.call("connect", 1, PLAY_OBJECT)
+        for number in range(1, 2 * MAX_STREAM_ID):
+            client.messages.clear()
+            stream_id = await new_stream(client, number)
+            client.call("play", 0, None, "name", stream_id=stream_id)
+            await client.until_media(b"K1")
+            client.call("deleteStream", 0, None, stream_id)
 
 
 async def test_a_stream_that_is_here_starts_at_once_after_its_answers(

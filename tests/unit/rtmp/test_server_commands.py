@@ -94,10 +94,13 @@ def test_c54_create_stream_answers_null_and_a_number_from_1() -> None:
     assert [one.values for one in client.replies()] == [[None, 1.0], [None, 2.0]]
 
 
-def test_stream_ids_are_not_given_out_twice() -> None:
-    client = WireClient().connect().call("createStream", 2, None)
-    client.call("deleteStream", 0, None, 1).call("createStream", 3, None)
-    assert [one.values[1] for one in client.replies()] == [1.0, 2.0]
+def test_the_lowest_stream_id_that_is_free_is_given_out() -> None:
+    client = WireClient().connect()
+    for transaction_id in (2, 3, 4):
+        client.call("createStream", transaction_id, None)
+    client.call("deleteStream", 0, None, 2)
+    client.call("createStream", 5, None).call("createStream", 6, None)
+    assert [one.values[1] for one in client.replies()] == [1.0, 2.0, 3.0, 2.0, 4.0]
 
 
 def test_too_many_streams_close() -> None:
