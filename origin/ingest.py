@@ -169,8 +169,7 @@ class PublishSession:
         """Keep what came in the same read; the encoder's next bytes wait in its socket."""
         if self._kept is None:
             self._kept = []
-            if not self._link.transport.is_closing():
-                self._link.transport.pause_reading()
+            self._link.pause_reading()
             self._asking = asyncio.ensure_future(self._go_on())
             close_on_error(self._asking, self._link)
         self._kept += messages
@@ -182,8 +181,8 @@ class PublishSession:
 
     def _take_kept(self) -> list[Message]:
         kept, self._kept = self._kept, None
-        if kept is not None and not self._link.transport.is_closing():
-            self._link.transport.resume_reading()
+        if kept is not None:
+            self._link.resume_reading()
         return kept or []
 
     def _refuse(self, error: StreamTaken) -> None:

@@ -55,6 +55,7 @@ class RtmpConnection(asyncio.Protocol):
         "_door",
         "_lost",
         "_parting",
+        "_reading_pauses",
         "_services",
         "_session",
         "_session_id",
@@ -83,6 +84,7 @@ class RtmpConnection(asyncio.Protocol):
         self._closing = False
         self.congested = False
         self._lost = False
+        self._reading_pauses = 0
         self._parting: Parting | None = None  # from our end of it to the last byte
         self.watched_at = NEVER
 
@@ -219,6 +221,18 @@ class RtmpConnection(asyncio.Protocol):
             self._socket = plain_socket(self.transport)
         return self._socket
 
+    def pause_reading(self) -> None:
+        """Leave what the client sends in TCP until `resume_reading`; who else pauses it counts."""
+        self._reading_pauses += 1
+        if self._reading_pauses == 1 and not self._lost and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take one pause back, and read on when it was the last."""
+        self._reading_pauses -= 1
+        if not self._reading_pauses and not self._lost and not self.transport.is_closing():
+            self.transport.resume_reading()
+
     def pump(self) -> None:
         """Move events to the session and bytes to the socket until neither brings more.
 
@@ -306,14 +320,9 @@ class RtmpConnection(asyncio.Protocol):
         self.transport.abort()
 
     def _rest(self, pause_s: float) -> None:
-        """Leave the loop to others for a while; what the client sends meanwhile waits in TCP."""
-        if not self._lost and not self.transport.is_closing():
-            self.transport.pause_reading()
-            self._services.loop.call_later(pause_s, self._read_on)
-
-    def _read_on(self) -> None:
-        if not self._lost and not self.transport.is_closing():
-            self.transport.resume_reading()
+        """Leave the loop to others for a while."""
+        self.pause_reading()
+        self._services.loop.call_later(pause_s, self.resume_reading)
 
     def _end(self, closed: Closed) -> None:
         self._closing = True

@@ -33,6 +33,18 @@ class Link(Protocol):
         """
         ...
 
+    def pause_reading(self) -> None:
+        """Leave what the client sends in TCP, until as many calls of `resume_reading` as of this.
+
+        Harmless at the end of the connection. Not the transport's own: that keeps no count, and
+        whoever resumed first would end the pauses of all.
+        """
+        ...
+
+    def resume_reading(self) -> None:
+        """Take one pause back; must follow each."""
+        ...
+
     def pump(self) -> None:
         """Act on what the core has to say; must follow each call of a method of the core."""
         ...

@@ -286,6 +286,19 @@ async def test_a_read_in_which_the_process_was_stopped_is_followed_by_a_short_re
     assert set(rests) == {-2.0}
 
 
+async def test_a_rest_does_not_end_the_pause_of_somebody_else() -> None:
+    # An origin that has slept keeps its publishers unread until it knows what it still owns.
+    async with running_node() as node, connected(node):
+        await until(lambda: bool(node.connections))
+        (connection,) = node.connections
+        connection.pause_reading()
+        connection._rest(0.0)
+        await until(lambda: connection._reading_pauses == 1)
+        assert not connection.transport.is_reading()
+        connection.resume_reading()
+        assert connection.transport.is_reading()
+
+
 async def test_a_client_that_rests_may_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("common.net.connection.MAX_READ_S", 0.0)
     async with running_node() as node, connected(node) as client:
