@@ -30,6 +30,7 @@ class _Entry:
     pull: Pull
     task: "asyncio.Task[None]"
     linger: asyncio.TimerHandle | None = None
+    waiting: int = 0  # who will be viewers when there is media
 
 
 class Streams:
@@ -86,7 +87,7 @@ class Streams:
         else:
             metrics.ROUTE_LOOKUPS.labels(result="shared").inc()
             entry.pull.asked_by(order.kind)
-        await asyncio.shield(entry.pull.ready)
+        await self._wait(entry)
         return entry.pull.live
 
     def viewer_left(self, stream: LiveStream) -> None:
@@ -147,9 +148,17 @@ class Streams:
         self._running[task] = pull
         entry = self._entries[key] = _Entry(pull, task)
         task.add_done_callback(lambda done: self._ended(entry, done))
-        # Whoever asked may be gone before the stream is here.
-        pull.ready.add_done_callback(lambda _: self.viewer_left(pull.live))
         return entry
+
+    async def _wait(self, entry: _Entry) -> None:
+        entry.waiting += 1
+        try:
+            await asyncio.shield(entry.pull.ready)
+        finally:
+            entry.waiting -= 1
+            if not entry.waiting:
+                # Who has waited attaches in this very step, or is gone.
+                self._loop.call_soon(self.viewer_left, entry.pull.live)
 
     def _new_finder(self, key: StreamKey) -> TargetFinder:
         return TargetFinder(
@@ -220,7 +229,8 @@ class Streams:
         entry.linger = self._loop.call_later(self._linger_s, self._end_if_unused, entry)
 
     def _end_if_unused(self, entry: _Entry) -> None:
-        if not entry.pull.live.viewers:
+        # Those who wait hear of the media a turn later than it comes, and would attach to nothing.
+        if not entry.waiting and not entry.pull.live.viewers:
             entry.pull.over = True  # at once: a viewer may come before the task has ended
             entry.task.cancel()
 

@@ -91,6 +91,38 @@ async def test_edge_that_leaves_lets_no_pull_linger(edge: Edge) -> None:
     await until(lambda: not edge.streams._running)
 
 
+@with_edge(linger_s=60)
+@pytest.mark.parametrize("leaves", ["before it is asked", "while somebody waits"])
+async def test_who_waits_for_an_edge_that_leaves_gets_the_stream(edge: Edge, leaves: str) -> None:
+    """A picture that stands still is worse than a refusal: no player would go elsewhere."""
+    source = await edge.source()
+    source.send("a", 5)
+    if leaves == "before it is asked":
+        await edge.claim(source)
+        edge.streams.stop_lingering()
+        recorder = await edge.watch()
+    else:
+        watching = asyncio.ensure_future(edge.watch())
+        await until(lambda: edge.directory.calls["lookup"] == 1)
+        edge.streams.stop_lingering()
+        await edge.claim(source)
+        recorder = await watching
+    source.send("b", 5, first=5)
+    await until(ends_with(recorder, "b-9"))
+    recorder.leave()
+    edge.streams.viewer_left(edge.pull().live)
+    await until(lambda: not edge.streams._running)
+
+
+@with_edge(linger_s=60, hold_s=60)
+async def test_edge_that_leaves_waits_for_no_stream_that_nobody_waits_for(edge: Edge) -> None:
+    edge.streams.stop_lingering()
+    watching = asyncio.ensure_future(edge.watch())
+    await until(lambda: edge.directory.calls["lookup"] == 1)
+    watching.cancel()
+    await until(lambda: not edge.streams._running)
+
+
 async def test_viewer_that_returns_within_the_linger_finds_the_stream_and_it_lingers_anew(
     edge: Edge,
 ) -> None:
