@@ -88,6 +88,8 @@ class Streams:
             metrics.ROUTE_LOOKUPS.labels(result="shared").inc()
             entry.pull.asked_by(order.kind)
         await self._wait(entry)
+        if entry.pull.over:  # since the media came, a turn ago: nothing will feed it any more
+            raise StreamNotFound(entry.pull.key)
         return entry.pull.live
 
     def viewer_left(self, stream: LiveStream) -> None:

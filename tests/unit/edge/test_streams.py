@@ -161,6 +161,20 @@ async def test_viewer_that_comes_while_the_pull_ends_gets_a_new_one(edge: Edge) 
     assert not source.relays
 
 
+async def test_who_waits_does_not_join_a_pull_that_is_over_a_turn_after_its_media(
+    edge: Edge,
+) -> None:
+    source = await edge.source()
+    await edge.claim(source)
+    watching = asyncio.ensure_future(edge.watch())
+    await until(lambda: bool(source.orders))
+    pull = edge.pull()
+    pull.ready.add_done_callback(lambda _: pull._give_up())
+    source.send("a", 5)
+    with pytest.raises(StreamNotFound):
+        await watching
+
+
 async def test_pull_whose_viewers_left_before_it_ran_ends_too(edge: Edge) -> None:
     source = await edge.source()
     await edge.claim(source)
