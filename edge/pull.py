@@ -203,7 +203,7 @@ class Pull:
                 self._give_up()
                 return
             began = self._loop.time()
-            outcome = await self._relay_from(target)
+            target, outcome = await self._relay_from(target)
             now = self._loop.time()
             if streamed := self.state is PullState.STREAMING:
                 deadline = now + edge.grace_s
@@ -264,7 +264,8 @@ class Pull:
             self._log.info("stream is over", viewers=len(self.live.viewers))
             self.live.end("stream_over")
 
-    async def _relay_from(self, target: Target) -> RelayError:
+    async def _relay_from(self, target: Target) -> tuple[Target, RelayError]:
+        """Return how it ended, and the target as it was then: its epoch may have changed."""
         self.state = PullState.CONNECTING
         self._target = target
         self._feed.begin_relay(target.epoch)
@@ -299,8 +300,8 @@ class Pull:
                 self._upstream.close()
                 self._past_bytes_in += self._upstream.bytes_in
                 self._upstream = None
-            self._target = None
-        return outcome
+            target, self._target = self._target or target, None
+        return target, outcome
 
     def _hello(self) -> RelayHello:
         since = self._feed.point

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pytest
 
 from common.clock import SystemClock
 from common.cluster.memory import MemoryTable
-from common.cluster.records import NodeRole, Route
+from common.cluster.records import ClusterEvent, EventKind, NodeRole, Route
 from common.config.model import PublisherPolicy, Settings
 from common.ids import NodeId, StreamKey
 from common.local.redis_server import HOST
@@ -25,6 +25,7 @@ from edge.locate import Locator
 from edge.pull import Pull
 from edge.streams import Streams
 from edge.zone import Zone
+from tests.support.chaos_proxy import ChaosProxy
 from tests.support.cluster import make_claim
 from tests.support.sources import Recorder, Source, running_source
 from tests.support.spine import STREAM, make_context
@@ -56,6 +57,13 @@ class Edge:
         running = running_source(self.settings, socket=socket)
         return await self._stack.enter_async_context(running)
 
+    async def way_to(self, source: Source) -> ChaosProxy:
+        """Put a proxy before ``source``, which is found there from now on."""
+        host, port = source.address.split(":")
+        proxy = await self._stack.enter_async_context(ChaosProxy((host, int(port))))
+        source.address = f"{proxy.host}:{proxy.port}"
+        return proxy
+
     async def closing_port(self) -> str:
         """Open a port that accepts, and closes at once; return its address."""
         server = await asyncio.start_server(lambda _, writer: writer.close(), HOST, 0)
@@ -67,6 +75,14 @@ class Edge:
         claim = make_claim(stream, owner=f"origin/0/{next(_serial)}")
         claim = replace(claim, address=source.address)
         return await self.directory.claim(claim, PublisherPolicy.TAKEOVER)
+
+    async def suspicion(self) -> ClusterEvent:
+        """Return the next suspicion that is announced."""
+        events = self.directory.events()
+        async with asyncio.timeout(5), aclosing(events):
+            while (event := await anext(events)).kind is not EventKind.SUSPECT:
+                pass
+        return event
 
     async def watch(self) -> Recorder:
         """Watch the stream."""

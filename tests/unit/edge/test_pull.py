@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from common import logs
-from common.cluster.records import EventKind
 from common.config.model import PublisherPolicy
 from common.errors import StreamNotFound
 from common.ids import StreamKey
@@ -133,12 +132,27 @@ async def test_origin_that_cannot_be_had_is_suspected(edge: Edge, how: str) -> N
             source.address = await edge.closing_port()
         route = await edge.claim(source)
         asyncio.ensure_future(edge.watch()).add_done_callback(lambda done: done.exception())
-    events = edge.directory.events()
-    async with asyncio.timeout(5):
-        while (event := await anext(events)).kind is not EventKind.SUSPECT:
-            pass
+    event = await edge.suspicion()
     assert (event.stream, event.epoch) == (STREAM, route.epoch)
-    await events.aclose()
+
+
+@pytest.mark.parametrize("sections", [{"relay": {"silence_s": 0.3}}])
+async def test_origin_that_freezes_after_a_takeover_is_suspected_with_the_epoch_it_has_now(
+    edge: Edge,
+) -> None:
+    """For another one no standby takes over."""
+    source = await edge.source()
+    way = await edge.way_to(source)
+    await edge.claim(source)
+    source.send("a", 5)
+    recorder = await edge.watch()
+    route = await edge.claim(source)  # at the same worker: the relay stays
+    source.send("b", 5, first=5)
+    await until(ends_with(recorder, "b-9"))
+    way.freeze()
+    event = await edge.suspicion()
+    assert (event.stream, event.epoch) == (STREAM, route.epoch)
+    assert len(source.orders) == 1
 
 
 async def test_origin_that_ends_the_stream_in_good_order_is_not_suspected(edge: Edge) -> None:
