@@ -2,9 +2,8 @@
 
 Theory of operation. A pull is a loop over two steps: *find a target* and *relay from it until that
 ends*. Viewers hang on the `LiveStream`, not on the relay, so they stay while the loop goes round.
-Two deadlines bound it: ``hold`` for a stream that has never been live here, ``grace`` after a
-loss. An announcement, a change of the worker's siblings, or a route that differs from the one in
-use wakes the loop or ends the relay, so that it moves at once.
+For how long is judged by `edge.patience`. An announcement, a change of the worker's siblings, or a
+route that differs from the one in use wakes the loop or ends the relay, so that it moves at once.
 
 The target is a sibling worker, another edge of this zone or the origin worker in the route;
 `edge.target` says which. A sibling that says nothing at all, frozen but not dead, is reported to
@@ -20,7 +19,6 @@ from enum import StrEnum
 from random import uniform
 from typing import Final
 
-from common.backoff import Backoff
 from common.cluster.records import Route
 from common.errors import DirectoryUnavailable, RelayError, StreamNotFound
 from common.ids import NodeId, StreamKey
@@ -34,12 +32,10 @@ from common.stream.live import LiveStream
 from common.stream.viewer import ViewerKind
 from common.supervisor.app import WorkerContext
 from edge.locate import Locator
+from edge.patience import LEFT, SILENT, Ended, Patience
 from edge.target import SUSPICIOUS, Source, Target, TargetFinder
 
 _log = get_log("edge.pull")
-
-_LEFT: Final = "left"
-"""How a relay ends that `Upstream.close` has closed: we have moved on."""
 
 _LOST: Final = "lost"
 """How a relay ends whose connection was closed or reset by the other end."""
@@ -47,11 +43,8 @@ _LOST: Final = "lost"
 _ENDED: Final = "ended"
 """How a relay ends whose other end says that the stream is over."""
 
-_SILENT: Final = "silent"
-"""How a relay ends whose other end does not even answer pings."""
-
 LOSSES: Final = (
-    *(_ENDED, _LOST, _SILENT, "no_media", "not_found", "refused", "closed", "reconnect_requested"),
+    *(_ENDED, _LOST, SILENT, "no_media", "not_found", "refused", "closed", "reconnect_requested"),
     *("connect_failed", "connect_timeout", "bad_address"),
 )
 """How a relay ends that we have not left ourselves."""
@@ -190,57 +183,29 @@ class Pull:
             self._upstream.close()
 
     async def _pull(self) -> None:
-        edge = self._settings.edge
-        relay = self._settings.relay
-        backoff = Backoff(relay.backoff_min_s, relay.backoff_max_s)
-        deadline = self._loop.time() + edge.hold_s
+        patience = Patience(self._settings.edge, self._settings.relay, self._loop.time())
         while True:
-            target = await self._finder.find(deadline)
-            if target is None and self._is_hidden:
-                deadline = self._loop.time() + edge.grace_s
-                continue
-            if target is None:
+            target = await self._finder.find(patience.until)
+            ended = await self._relay_from(target) if target is not None else None
+            now, table_ok = self._loop.time(), self._locator.directory_ok
+            pause_s = patience.pause_after(ended, now, table_ok=table_ok)
+            if pause_s is None:
                 self._give_up()
                 return
-            began = self._loop.time()
-            target, outcome = await self._relay_from(target)
-            now = self._loop.time()
-            if streamed := self.state is PullState.STREAMING:
-                deadline = now + edge.grace_s
-                if outcome.reason == "no_media":  # of a parent: it has brought none for so long
-                    deadline -= relay.silence_s
-                if now - began >= relay.backoff_max_s:  # one that dies at once earns no haste
-                    backoff.reset()
-            else:
-                self._finder.misses += target.epoch is not None
-            self.state = PullState.LOST if self.running else PullState.RESOLVING
-            if outcome.reason == _LEFT:
-                continue
-            self._tell_of_loss(target, outcome, streamed)
-            if target.parent is not None:
-                self._finder.parent_failed(target.parent, outcome.reason)
-                if not self.running:
-                    deadline = now + edge.hold_s  # nobody has asked the origin yet
-                continue
-            if target.slot is not None and outcome.reason == _SILENT:
-                self._sibling_silent(target.slot)
-                if not self.running:
-                    deadline = now + edge.hold_s  # nobody has looked for the stream yet
-            if self._is_hidden:
-                deadline = now + edge.grace_s
-            left = deadline - now
-            if left <= 0 or (target.slot is not None and self._is_final(outcome)):
-                self._give_up()
-                return
-            await self._finder.pause(min(backoff.next_s(), left))
+            await self._finder.pause(pause_s)
 
-    @property
-    def _is_hidden(self) -> bool:
-        """Whether nobody can tell where the stream is now, or that it is over.
-
-        Grace begins when the table is back.
-        """
-        return self.running and not self._locator.directory_ok
+    def _note(self, ended: Ended) -> None:
+        """Tell everybody whom it concerns that a relay has ended."""
+        target = ended.target
+        if not ended.streamed:
+            self._finder.misses += target.epoch is not None
+        if ended.reason == LEFT:
+            return
+        self._tell_of_loss(target, ended.outcome, ended.streamed)
+        if target.parent is not None:
+            self._finder.parent_failed(target.parent, ended.reason)
+        elif target.slot is not None and ended.reason == SILENT:
+            self._sibling_silent(target.slot)
 
     def _tell_of_loss(self, target: Target, outcome: RelayError, streamed: bool) -> None:
         RELAY_LOSSES.inc(outcome.reason)
@@ -251,10 +216,6 @@ class Pull:
         if suspicious and target.epoch is not None:
             self._locator.suspect(self.key, target.epoch)
 
-    def _is_final(self, outcome: RelayError) -> bool:
-        """Say whether a sibling's answer ends the wait: it has held, or given grace, already."""
-        return outcome.reason == _ENDED or (outcome.reason == "not_found" and not self.running)
-
     def _give_up(self) -> None:
         self.over = True
         self.state = PullState.LOST
@@ -264,8 +225,8 @@ class Pull:
             self._log.info("stream is over", viewers=len(self.live.viewers))
             self.live.end("stream_over")
 
-    async def _relay_from(self, target: Target) -> tuple[Target, RelayError]:
-        """Return how it ended, and the target as it was then: its epoch may have changed."""
+    async def _relay_from(self, target: Target) -> Ended:
+        began = self._loop.time()
         self.state = PullState.CONNECTING
         self._target = target
         self._feed.begin_relay(target.epoch)
@@ -301,7 +262,11 @@ class Pull:
                 self._past_bytes_in += self._upstream.bytes_in
                 self._upstream = None
             target, self._target = self._target or target, None
-        return target, outcome
+        streamed = self.state is PullState.STREAMING
+        self.state = PullState.LOST if self.running else PullState.RESOLVING
+        ended = Ended(target, outcome, streamed, self._loop.time() - began)
+        self._note(ended)
+        return ended
 
     def _hello(self) -> RelayHello:
         since = self._feed.point
