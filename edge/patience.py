@@ -3,7 +3,8 @@
 Two times bound it: ``hold`` for a stream that has never been live here, ``grace`` after a loss:
 
 * hold from the first viewer, and anew when a worker or an edge in between has failed, for then
-  nobody has asked the origin yet;
+  nobody has asked the origin yet, and once when the origin in the route is found dead: standbys
+  begin to take over only then;
 * grace from the last media, and anew while the table is away.
 
 Between tries there are pauses that grow. There is none where there is another place to go to.
@@ -17,13 +18,16 @@ from typing import Final
 from common.backoff import Backoff
 from common.config.model import EdgeSettings, RelaySettings
 from common.errors import RelayError
-from edge.target import Target
+from edge.target import SUSPICIOUS, Target
 
 LEFT: Final = "left"
 """How a relay ends that `Upstream.close` has closed: we have moved on."""
 
 SILENT: Final = "silent"
 """How a relay ends whose other end does not even answer pings."""
+
+DEAD: Final = SUSPICIOUS - {"not_found"}
+"""How a relay ends whose origin may be dead: what it takes to notice can be as long as hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Patience:
         self._relay = relay
         self._backoff = Backoff(relay.backoff_min_s, relay.backoff_max_s, uniform=uniform)
         self._has_streamed = False
+        self._origin_was_dead = False
 
     def pause_after(self, ended: Ended | None, now: float, *, table_ok: bool) -> float | None:
         """Return how long to wait before the next look for a source; None to give up.
@@ -78,7 +83,8 @@ class Patience:
     def _extend(self, ended: Ended, now: float) -> None:
         if ended.streamed:
             self._note_streamed(ended, now)
-        elif not self._has_streamed and self._was_in_between(ended):
+        elif not self._has_streamed and (self._was_in_between(ended) or self._is_news(ended)):
+            self._origin_was_dead |= self._is_news(ended)
             self.until = now + self._edge.hold_s
 
     def _note_streamed(self, ended: Ended, now: float) -> None:
@@ -94,6 +100,11 @@ class Patience:
         if ended.target.parent is not None:
             return ended.reason != LEFT
         return ended.target.slot is not None and ended.reason == SILENT
+
+    def _is_news(self, ended: Ended) -> bool:
+        """Say whether this is the first time that the origin in the route is found dead."""
+        is_dead = ended.target.epoch is not None and ended.reason in DEAD
+        return is_dead and not self._origin_was_dead
 
     def _is_final(self, ended: Ended) -> bool:
         """Say whether a sibling's answer ends the wait: it has held, or given grace, already."""

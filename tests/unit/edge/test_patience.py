@@ -41,6 +41,8 @@ def after(
         (ORIGIN, "not_found", FIRST_PAUSE, BEGAN + HOLD),
         (ORIGIN, "lost", FIRST_PAUSE, BEGAN + HOLD),
         (ORIGIN, "left", 0.0, BEGAN + HOLD),
+        (ORIGIN, "silent", FIRST_PAUSE, BEGAN + 1 + HOLD),  # standbys begin only now
+        (ORIGIN, "connect_timeout", FIRST_PAUSE, BEGAN + 1 + HOLD),
         (SIBLING, "connect_failed", FIRST_PAUSE, BEGAN + HOLD),
         (SIBLING, "silent", FIRST_PAUSE, BEGAN + 1 + HOLD),  # nobody has looked for it yet
         (SIBLING, "not_found", None, BEGAN + HOLD),  # it has held already
@@ -55,6 +57,13 @@ def test_relay_that_brought_nothing_for_the_first_viewer(
     target: Target, reason: str, pause: float | None, until: float
 ) -> None:
     assert after(new_patience(), ended(target, reason), BEGAN + 1) == (pause, until)
+
+
+def test_origin_that_stays_dead_is_waited_for_once_more_only() -> None:
+    patience = new_patience()
+    silent = ended(ORIGIN, "silent")
+    assert after(patience, silent, BEGAN + HOLD) == (FIRST_PAUSE, BEGAN + 2 * HOLD)
+    assert after(patience, silent, BEGAN + 2 * HOLD) == (None, BEGAN + 2 * HOLD)
 
 
 @pytest.mark.parametrize(
