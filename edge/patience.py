@@ -21,7 +21,7 @@ from common.errors import RelayError
 from edge.target import SUSPICIOUS, Target
 
 LEFT: Final = "left"
-"""How a relay ends that `Upstream.close` has closed: we have moved on."""
+"""How a relay ends, or an attempt to connect, that we have given up ourselves: we move on."""
 
 SILENT: Final = "silent"
 """How a relay ends whose other end does not even answer pings."""
@@ -38,6 +38,7 @@ class Ended:
     outcome: RelayError
     streamed: bool  # whether it has brought audio or video
     lasted_s: float
+    outdated: bool = False  # whether a newer publisher is known of by now
 
     @property
     def reason(self) -> str:
@@ -74,7 +75,7 @@ class Patience:
             self.until = now + self._edge.grace_s
         if ended is None:
             return 0.0 if now < self.until else None
-        if ended.reason == LEFT or ended.target.parent is not None:
+        if ended.reason == LEFT or ended.outdated or ended.target.parent is not None:
             return 0.0
         if now >= self.until or self._is_final(ended):
             return None

@@ -3,7 +3,8 @@
 Theory of operation. A pull is a loop over two steps: *find a target* and *relay from it until that
 ends*. Viewers hang on the `LiveStream`, not on the relay, so they stay while the loop goes round.
 For how long is judged by `edge.patience`. An announcement, a change of the worker's siblings, or a
-route that differs from the one in use wakes the loop or ends the relay, so that it moves at once.
+route that differs from the one in use wakes the loop or ends the relay, or the attempt to connect
+for one, so that it moves at once.
 
 The target is a sibling worker, another edge of this zone or the origin worker in the route;
 `edge.target` says which. A sibling that says nothing at all, frozen but not dead, is reported to
@@ -16,6 +17,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from random import uniform
 from typing import Final
 
@@ -33,6 +35,7 @@ from common.stream.viewer import ViewerKind
 from common.supervisor.app import WorkerContext
 from edge.locate import Locator
 from edge.patience import LEFT, SILENT, Ended, Patience
+from edge.relay import Relay
 from edge.target import SUSPICIOUS, Source, Target, TargetFinder
 
 _log = get_log("edge.pull")
@@ -91,7 +94,7 @@ class Pull:
         self._feed = RelayFeed(live, self._limits)
         self._finder = finder
         self._target: Target | None = None
-        self._upstream: Upstream | None = None
+        self._relay: Relay | None = None
         self._past_bytes_in = 0  # of relays that are over
         self._recheck = asyncio.Event()
         self._log = _log.bind(stream=live.key)
@@ -119,7 +122,7 @@ class Pull:
     @property
     def bytes_in(self) -> int:
         """Bytes received so far."""
-        running = self._upstream.bytes_in if self._upstream is not None else 0
+        running = self._relay.bytes_in if self._relay is not None else 0
         return self._past_bytes_in + running
 
     async def run(self) -> None:
@@ -158,29 +161,31 @@ class Pull:
 
         That is looked up now and then. Without viewers nobody would have anything of a better one.
         """
-        target = self._target
-        if target is None or self._upstream is None or self._upstream.ended.done():
+        target, relay = self._target, self._relay
+        if target is None or relay is None or not relay.is_under_way:
             return
-        if why := self._finder.why_leave(target):
-            self._move(why)
-            return
-        if found and self.live.viewers and self._finder.prefers_another(target, found):
-            self._move("zone_changed")
-            return
-        route = self._locator.announced(self.key)
-        if target.epoch is None or route is None or route.epoch <= target.epoch:
-            return
-        if route.address == target.address:
+        if why := self._why_leave(target, found):
+            self._log.info("relay moves", reason=why)
+            relay.leave()
+        elif relay.is_connected and (route := self._newer_route(target)) is not None:
             # A new publisher at the same worker: its stream goes on, and so does the relay.
             self._target = Target(target.address, route.epoch)
             self._feed.epoch_changed(route.epoch)
-        else:
-            self._move("route_changed")
 
-    def _move(self, why: str) -> None:
-        self._log.info("relay moves", reason=why)
-        if self._upstream is not None:
-            self._upstream.close()
+    def _why_leave(self, target: Target, found: Route | None) -> str:
+        if why := self._finder.why_leave(target):
+            return why
+        if found and self.live.viewers and self._finder.prefers_another(target, found):
+            return "zone_changed"
+        route = self._newer_route(target)
+        return "route_changed" if route is not None and route.address != target.address else ""
+
+    def _newer_route(self, target: Target) -> Route | None:
+        """Return the route as it is known now, if that is newer than the one to ``target``."""
+        route = self._locator.announced(self.key)
+        if target.epoch is None or route is None or route.epoch <= target.epoch:
+            return None
+        return route
 
     async def _pull(self) -> None:
         patience = Patience(self._settings.edge, self._settings.relay, self._loop.time())
@@ -230,43 +235,44 @@ class Pull:
         self.state = PullState.CONNECTING
         self._target = target
         self._feed.begin_relay(target.epoch)
+        relay = self._relay = Relay()
+        try:
+            # What is known of the source may have changed while we connected.
+            outcome = await relay.run(partial(self._open, target), self._check_source)
+        finally:
+            self._past_bytes_in += relay.bytes_in
+            self._relay = None
+            target, self._target = self._target or target, None
+        streamed = self.state is PullState.STREAMING
+        self.state = PullState.LOST if self.running else PullState.RESOLVING
+        outdated = self._newer_route(target) is not None
+        ended = Ended(target, outcome, streamed, self._loop.time() - began, outdated)
+        self._note(ended)
+        return ended
+
+    async def _open(self, target: Target) -> Upstream:
+        return await open_upstream(
+            self._address(target),
+            self.key,
+            limits=self._limits,
+            times=self._times(target),
+            properties=self._hello().to_properties(),
+            on_media=self._feed.take,
+            on_first_media=self._begin_streaming,
+            on_round_trip=target.source.note_round_trip,
+        )
+
+    def _times(self, target: Target) -> UpstreamTimes:
         relay = self._settings.relay
         # A sibling that has to find the stream itself may hold us for as long as it may hold a
         # viewer. An edge of the zone that gets nothing is worse than none.
         waiting = 0.0 if target.slot is None else self._settings.edge.hold_s
-        try:
-            self._upstream = await open_upstream(
-                self._address(target),
-                self.key,
-                limits=self._limits,
-                times=UpstreamTimes(
-                    connect_s=relay.connect_timeout_s,
-                    first_media_s=relay.first_byte_timeout_s + waiting,
-                    silence_s=relay.silence_s,
-                    media_silence_s=math.inf if target.parent is None else relay.silence_s,
-                ),
-                properties=self._hello().to_properties(),
-                on_media=self._feed.take,
-                on_first_media=self._begin_streaming,
-                on_round_trip=target.source.note_round_trip,
-            )
-            self._check_source()  # it may have changed while we connected
-            outcome = await asyncio.shield(self._upstream.ended)
-        except RelayError as error:
-            outcome = error
-        except UnicodeError as error:  # the resolver's answer to a host name that cannot be one
-            outcome = RelayError("bad_address", str(error))
-        finally:
-            if self._upstream is not None:
-                self._upstream.close()
-                self._past_bytes_in += self._upstream.bytes_in
-                self._upstream = None
-            target, self._target = self._target or target, None
-        streamed = self.state is PullState.STREAMING
-        self.state = PullState.LOST if self.running else PullState.RESOLVING
-        ended = Ended(target, outcome, streamed, self._loop.time() - began)
-        self._note(ended)
-        return ended
+        return UpstreamTimes(
+            connect_s=relay.connect_timeout_s,
+            first_media_s=relay.first_byte_timeout_s + waiting,
+            silence_s=relay.silence_s,
+            media_silence_s=math.inf if target.parent is None else relay.silence_s,
+        )
 
     def _hello(self) -> RelayHello:
         since = self._feed.point

@@ -1,5 +1,7 @@
 """The rules of patience, on numbers instead of a clock."""
 
+from dataclasses import replace
+
 import pytest
 
 from common.errors import RelayError
@@ -111,6 +113,8 @@ def test_it_ends_with_the_time_but_not_while_there_is_another_place(streamed: bo
     assert patience.pause_after(ended(ORIGIN, "left"), over, table_ok=True) == 0.0
     assert patience.pause_after(ended(ORIGIN, "lost"), over, table_ok=True) is None
     assert patience.pause_after(None, over, table_ok=True) is None
+    newer_publisher = replace(ended(ORIGIN, "lost"), outdated=True)
+    assert patience.pause_after(newer_publisher, over, table_ok=True) == 0.0
     # Whether the table is away matters to those who had the stream.
     pause = patience.pause_after(None, over, table_ok=False)
     assert (pause, patience.until) == ((0.0, over + GRACE) if streamed else (None, over))
