@@ -66,6 +66,7 @@ class Locator:
         self._absent: OrderedDict[StreamKey, float] = OrderedDict()  # until when
         self._suspected: OrderedDict[tuple[StreamKey, int], float] = OrderedDict()  # likewise
         self._suspecting: set[asyncio.Task[None]] = set()
+        self._asking: dict[StreamKey, asyncio.Task[None]] = {}
         self._watchers: dict[StreamKey, Watcher] = {}
         self._listening: asyncio.Task[None] | None = None
         self._table = Reach(_log, "known routes serve on")
@@ -85,7 +86,10 @@ class Locator:
         """Stop listening."""
         if self._listening is not None:
             self._listening.cancel()
-            await asyncio.gather(self._listening, *self._suspecting, return_exceptions=True)
+            for asking in self._asking.values():
+                asking.cancel()
+            calls = *self._suspecting, *self._asking.values()
+            await asyncio.gather(self._listening, *calls, return_exceptions=True)
 
     def watch(self, stream: StreamKey, watcher: Watcher) -> None:
         """Tell ``watcher`` about ``stream``; it takes the place of an earlier one."""
@@ -129,6 +133,20 @@ class Locator:
             _remember(self._known, stream, route, MAX_REMEMBERED)
             self._note_origin(route.address)
         return route
+
+    def ask_meanwhile(self, stream: StreamKey) -> None:
+        """Ask the table, one question at a time; whoever watches ``stream`` hears of an answer."""
+        if stream not in self._asking:
+            asking = self._asking[stream] = asyncio.ensure_future(self._ask(stream))
+            asking.add_done_callback(lambda _: self._asking.pop(stream))
+
+    async def _ask(self, stream: StreamKey) -> None:
+        try:
+            await self.find(stream)
+        except DirectoryUnavailable:
+            return
+        if self.directory_ok and (watcher := self._watchers.get(stream)):
+            watcher.reconsider()
 
     def place(self, route: Route, misses: int) -> str:
         """Return where to look for a stream that was missed ``misses`` times in a row.

@@ -169,10 +169,16 @@ class TargetFinder:
             return
 
     async def _route(self) -> Route | None:
-        known = self._locator.announced(self._key) if self._origin_is_well else None
-        self._origin_is_well = False
+        known = self._locator.announced(self._key)
+        origin_is_well, self._origin_is_well = self._origin_is_well, False
+        if known and not self._locator.directory_ok:
+            # A table that hangs would take all of its time to say nothing, after each loss.
+            self._locator.ask_meanwhile(self._key)
+            return known
+        if known and origin_is_well:
+            return known
         try:
-            return known or await self._locator.find(self._key)
+            return await self._locator.find(self._key)
         except DirectoryUnavailable:
             return None
 
