@@ -309,12 +309,18 @@ class Pull:
             except TimeoutError:
                 pass  # it is time anyway
             self._recheck.clear()
-            if self.running:  # else some still wait to become viewers
-                self._finder.only_asked_by(self.live.viewers.values())
-            if self._target is not None and self._target.slot is None:
-                try:
-                    route = await self._locator.find(self.key)
-                except DirectoryUnavailable:
-                    continue  # what runs goes on
-                self._finder.wake()
-                self._check_source(route)
+            try:
+                await self._look_again()
+            except Exception as error:  # a bug met once must not end the checks for good
+                self._log.limited("recheck").exception("checking the source failed", error)
+
+    async def _look_again(self) -> None:
+        if self.running:  # else some still wait to become viewers
+            self._finder.only_asked_by(self.live.viewers.values())
+        if self._target is not None and self._target.slot is None:
+            try:
+                route = await self._locator.find(self.key)
+            except DirectoryUnavailable:
+                return  # what runs goes on
+            self._finder.wake()
+            self._check_source(route)

@@ -23,7 +23,7 @@ class WatchedDirectory(MemoryDirectory):
         super().__init__(clock or ManualClock(), table=table)
         self.calls: Counter[str] = Counter()
         self.failures: list[Exception] = []
-        """What the next calls of `events` and `renew` raise, of kinds that nobody expects."""
+        """What the next calls of `events`, `lookup` and `renew` raise, which nobody expects."""
         self._gates: dict[str, asyncio.Event] = {}
 
     @contextmanager
@@ -57,6 +57,8 @@ class WatchedDirectory(MemoryDirectory):
 
     async def lookup(self, stream: StreamKey) -> Route | None:
         """As `MemoryDirectory.lookup`, when the answer may come."""
+        if self.failures:
+            raise self.failures.pop()
         route = await super().lookup(stream)
         await self._answer("lookup")
         return route

@@ -1,7 +1,10 @@
 """A pull while the table hangs, or answers what nobody expects."""
 
+import pytest
+
 from common.cluster.records import ClusterEvent, EventKind
-from tests.support.edge_worker import Edge, ends_with, streaming
+from tests.support.edge_worker import Edge, ends_with, streaming, with_edge
+from tests.support.logged import logged
 from tests.support.spine import turns
 from tests.support.wait import until
 
@@ -38,3 +41,18 @@ async def test_question_that_is_open_when_the_worker_ends_is_let_go(edge: Edge) 
         await edge.locator.close()
         await turns()
         assert not edge.locator._asking
+
+
+@with_edge(recheck_s=0.05)
+async def test_nothing_ends_the_periodic_check(
+    edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, recorder = await streaming(edge)
+    edge.directory.failures = [ValueError("nobody expects this")]
+    await until(lambda: not edge.directory.failures)
+    other = await edge.source()
+    other.send("b", 5)
+    edge.table.listeners.clear()
+    await edge.claim(other)  # unannounced
+    await until(ends_with(recorder, "b-4"))
+    assert "checking the source failed" in logged(caplog)
