@@ -13,7 +13,6 @@ whatever way, is left at once: the stream can be had without it.
 """
 
 import asyncio
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
@@ -29,13 +28,13 @@ from common.media.recent import ResumePoint
 from common.metrics import RELAY_LOSSES
 from common.net.hello import RelayHello
 from common.relay.feed import RelayFeed
-from common.relay.upstream import Upstream, UpstreamAddress, UpstreamTimes, open_upstream
+from common.relay.upstream import Upstream, open_upstream
 from common.stream.live import LiveStream
 from common.stream.viewer import ViewerKind
 from common.supervisor.app import WorkerContext
 from edge.locate import Locator
 from edge.patience import LEFT, SILENT, Ended, Patience
-from edge.relay import Relay
+from edge.relay import Relay, address_of, times_for
 from edge.target import SUSPICIOUS, Source, Target, TargetFinder
 
 _log = get_log("edge.pull")
@@ -252,26 +251,14 @@ class Pull:
 
     async def _open(self, target: Target) -> Upstream:
         return await open_upstream(
-            self._address(target),
+            address_of(target, self._context),
             self.key,
             limits=self._limits,
-            times=self._times(target),
+            times=times_for(target, self._settings),
             properties=self._hello().to_properties(),
             on_media=self._feed.take,
             on_first_media=self._begin_streaming,
             on_round_trip=target.source.note_round_trip,
-        )
-
-    def _times(self, target: Target) -> UpstreamTimes:
-        relay = self._settings.relay
-        # A sibling that has to find the stream itself may hold us for as long as it may hold a
-        # viewer. An edge of the zone that gets nothing is worse than none.
-        waiting = 0.0 if target.slot is None else self._settings.edge.hold_s
-        return UpstreamTimes(
-            connect_s=relay.connect_timeout_s,
-            first_media_s=relay.first_byte_timeout_s + waiting,
-            silence_s=relay.silence_s,
-            media_silence_s=math.inf if target.parent is None else relay.silence_s,
         )
 
     def _hello(self) -> RelayHello:
@@ -282,11 +269,6 @@ class Pull:
         # Those who asked first may be gone, and the stream may come from one of them now.
         hops = self._hops if self._finder.to_origin else (node,)
         return RelayHello(node=node, hops=hops, since=since)
-
-    def _address(self, target: Target) -> UpstreamAddress:
-        if target.slot is not None:
-            return UpstreamAddress(unix=self._context.sibling_socket(target.slot))
-        return UpstreamAddress.parse(target.address)
 
     def _begin_streaming(self) -> None:
         """Take note that the relay has brought its first audio or video, or headers of it."""

@@ -1,11 +1,18 @@
-"""One relay of a pull, from the attempt to connect to its end; it can be left at any time."""
+"""One relay of a pull: how it is asked for, and its life from the attempt to connect to its end.
+
+It can be left at any time.
+"""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
+from common.config.model import Settings
 from common.errors import RelayError
-from common.relay.upstream import Upstream
+from common.relay.upstream import Upstream, UpstreamAddress, UpstreamTimes
+from common.supervisor.app import WorkerContext
 from edge.patience import LEFT
+from edge.target import Target
 
 
 class Relay:
@@ -72,3 +79,24 @@ class Relay:
             self._upstream.close()
         elif self._connecting is not None:
             self._connecting.reschedule(asyncio.get_running_loop().time())
+
+
+def address_of(target: Target, context: WorkerContext) -> UpstreamAddress:
+    """Return where ``target`` is asked; raises RelayError."""
+    if target.slot is not None:
+        return UpstreamAddress(unix=context.sibling_socket(target.slot))
+    return UpstreamAddress.parse(target.address)
+
+
+def times_for(target: Target, settings: Settings) -> UpstreamTimes:
+    """Return what time it is given."""
+    relay = settings.relay
+    # A sibling that has to find the stream itself may hold us for as long as it may hold a
+    # viewer. An edge of the zone that gets nothing is worse than none.
+    waiting = 0.0 if target.slot is None else settings.edge.hold_s
+    return UpstreamTimes(
+        connect_s=relay.connect_timeout_s,
+        first_media_s=relay.first_byte_timeout_s + waiting,
+        silence_s=relay.silence_s,
+        media_silence_s=math.inf if target.parent is None else relay.silence_s,
+    )
