@@ -66,7 +66,8 @@ async def test_announcement_ends_an_attempt_at_an_address_that_is_gone(
         await edge.claim(await gone_source(edge, address))
         await until_it_connects_out_of_time(edge)
         await edge.claim(other)
-        recorder = await watching
+        await until(watching.done)
+        recorder = watching.result()
         await until(ends_with(recorder, "b-4"))
     assert not recorder.ended
 
@@ -80,7 +81,8 @@ async def test_change_of_the_siblings_ends_such_an_attempt(edge: Edge) -> None:
         watching = asyncio.ensure_future(edge.watch())
         await until_it_connects_out_of_time(edge)
         edge.streams.members_changed(members_owned_by(OTHER))
-        await until(ends_with(await watching, "s-4"))
+        await until(watching.done)
+        await until(ends_with(watching.result(), "s-4"))
 
 
 @pytest.mark.parametrize("sections", [AT_AN_ADDRESS_THAT_IS_GONE])
@@ -95,7 +97,8 @@ async def test_parent_that_drains_ends_such_an_attempt(edge: Edge) -> None:
         await until_it_connects_out_of_time(edge)
         assert edge.pull().source is From.ZONE
         edge.zone.drains(NodeId("edge-2"))
-        await until(ends_with(await watching, "a-4"))
+        await until(watching.done)
+        await until(ends_with(watching.result(), "a-4"))
 
 
 @pytest.mark.parametrize(
@@ -115,4 +118,5 @@ async def test_newer_publisher_at_the_address_of_a_failed_attempt_is_tried_befor
         route = await edge.claim(gone)
         await until(lambda: edge.pull()._target == Target(address, route.epoch))
         await edge.claim(other)
-        await until(ends_with(await watching, "b-4"))
+        await until(watching.done)
+        await until(ends_with(watching.result(), "b-4"))
