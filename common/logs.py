@@ -1,10 +1,11 @@
 """Structured logging: a constant sentence plus fields, as text for people or JSON for machines.
 
-    log = get_log("origin.ingest").bind(stream=key, peer=peer)
+    log = get_log("rtmp").bind(stream=key, peer=peer)
     log.info("publisher accepted", encoder=encoder)
     log.limited("oversize").warning("message refused", size=size)
 
-Field names in use everywhere: stream, peer, session, node, worker, reason.
+Field names in use everywhere: stream, peer, connection (its number in this worker), session (a
+publisher's, the same at every node), node, worker, reason.
 
 Messages are constants: what varies goes into fields, and only fields and exception texts may hold
 what a peer sent. All of it is made safe in one place, the formatters: control characters are
@@ -142,7 +143,7 @@ class FloodGate:
 
 
 def get_log(name: str) -> Log:
-    """Return the logger for ``name``, a dotted path such as "origin.ingest"."""
+    """Return the logger for ``name``, a dotted path such as "origin.ownership"."""
     return Log(logging.getLogger(_PREFIX + name), {})
 
 

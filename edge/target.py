@@ -22,7 +22,7 @@ from common.ids import NodeId, StreamKey
 from common.metrics import PUBLISH_TO_EDGE, RELAY_ROUND_TRIP
 from common.stream.viewer import ViewerKind
 from edge.locate import Locator
-from edge.siblings import owner_of
+from edge.rendezvous import owner_of
 from edge.zone import Zone
 
 MAX_PARENTS: Final = 2

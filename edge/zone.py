@@ -26,7 +26,7 @@ from common.errors import DirectoryUnavailable
 from common.ids import NodeId
 from common.logs import get_log
 from common.supervisor.app import WorkerContext
-from edge.siblings import owner_of
+from edge.rendezvous import owner_of
 
 MAX_COOL_DOWN_S: Final = 600.0
 """An edge that fails again and again is not avoided for longer, unless the settings say so."""

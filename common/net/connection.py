@@ -52,13 +52,13 @@ class RtmpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_closing",
+        "_connection_id",
         "_door",
         "_lost",
         "_parting",
         "_reading_pauses",
         "_services",
         "_session",
-        "_session_id",
         "_sibling",
         "_socket",
         "_visitor",
@@ -80,7 +80,7 @@ class RtmpConnection(asyncio.Protocol):
         self._visitor: Visitor | None = None
         self._socket: socket.SocketType | None = None  # of those who play
         self._sibling = sibling
-        self._session_id = services.registry.new_session_id()
+        self._connection_id = services.registry.new_connection_id()
         self._closing = False
         self.congested = False
         self._lost = False
@@ -99,7 +99,7 @@ class RtmpConnection(asyncio.Protocol):
     @property
     def log(self) -> Log:
         """A logger that names the client and its session."""
-        return _log.bind(peer=self.peer, session=self._session_id)
+        return _log.bind(peer=self.peer, connection=self._connection_id)
 
     @property
     def kind(self) -> str:

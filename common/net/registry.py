@@ -64,7 +64,7 @@ class Registry:
                 fd_limit=limit,
             )
         self.connections: set[Client] = set()
-        self._sessions = 0
+        self.begun = 0  # connections since the worker began
         self.draining = False
         """Whether the worker leaves: what is connected stays, but nobody begins to publish."""
         self._closed = False
@@ -74,10 +74,10 @@ class Registry:
     def __len__(self) -> int:
         return len(self.connections)
 
-    def new_session_id(self) -> int:
-        """Return a number that no other session of this worker has."""
-        self._sessions += 1
-        return self._sessions
+    def new_connection_id(self) -> int:
+        """Return a number that no other connection of this worker has."""
+        self.begun += 1
+        return self.begun
 
     def admit(self, connection: Client, descriptor: int, *, relay: bool = False) -> None:
         """Take ``connection`` in; raise PeerError when it may not be.

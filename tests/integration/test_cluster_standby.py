@@ -186,9 +186,9 @@ async def test_holder_that_a_viewer_s_edge_cannot_reach_but_others_can_keeps_its
         await until_standing_by(nodes.b)
         route = await nodes.table.lookup(STREAM)
         assert route is not None
-        probes = nodes.a.app._services.registry._sessions
+        probes = nodes.a.app._services.registry.begun
         await nodes.table.suspect(STREAM, route.epoch)
-        await until(lambda: nodes.a.app._services.registry._sessions > probes)
+        await until(lambda: nodes.a.app._services.registry.begun > probes)
         assert await nodes.table.lookup(STREAM) == route
         assert not first.publisher.closed.done()
 

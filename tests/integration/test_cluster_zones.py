@@ -18,7 +18,7 @@ from common.ids import NodeId
 from common.local.admin import fetch_metrics
 from common.local.cluster import ClusterOptions, LocalCluster, LocalNode
 from edge.app import EdgeApp
-from edge.siblings import owner_of
+from edge.rendezvous import owner_of
 from edge.zone import Zone
 from tests.support.encoder import encoding
 from tests.support.logged import logged

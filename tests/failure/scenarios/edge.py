@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any, Final
 
 from common.ids import StreamKey
-from edge.siblings import owner_of
+from edge.rendezvous import owner_of
 from tests.failure.cluster import until_true
 from tests.failure.lab import Fault, Lab
 from tests.failure.row import Limits

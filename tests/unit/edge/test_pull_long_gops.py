@@ -8,7 +8,7 @@ from common.media.flv_file import FlvTag
 from common.rtmp.message import MessageType
 from common.stream.viewer import ViewerKind
 from edge.pull import PullState
-from edge.siblings import owner_of
+from edge.rendezvous import owner_of
 from edge.target import Source as From
 from tests.support.edge_worker import Edge, order
 from tests.support.fanout import RELAY, FakeViewer

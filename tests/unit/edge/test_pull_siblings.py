@@ -11,7 +11,7 @@ from common.errors import StreamNotFound
 from common.ids import StreamKey
 from common.stream.viewer import ViewerKind
 from edge.pull import PullState
-from edge.siblings import owner_of
+from edge.rendezvous import owner_of
 from edge.target import Source
 from tests.support.edge_worker import Edge, ends_with, order, streaming, with_edge
 from tests.support.sources import Recorder

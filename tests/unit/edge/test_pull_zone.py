@@ -10,7 +10,7 @@ from common.cluster.records import NodeState
 from common.ids import NodeId
 from common.local.redis_server import HOST
 from common.stream.viewer import ViewerKind
-from edge.siblings import owner_of
+from edge.rendezvous import owner_of
 from edge.target import Source as From
 from tests.support.edge_worker import Edge, ends_with, order
 from tests.support.sources import Recorder, Source

@@ -10,7 +10,7 @@ from common.clock import ManualClock
 from common.cluster.memory import MemoryDirectory
 from common.cluster.records import NodeRecord, NodeRole, NodeState, Route
 from common.ids import NodeId
-from edge.siblings import owner_of
+from edge.rendezvous import owner_of
 from edge.zone import MAX_COOL_DOWN_S, Parent, Zone
 from tests.support.cluster import make_claim
 from tests.support.spine import make_context, quick_settings

@@ -7,7 +7,7 @@ import pytest
 
 from common.clock import ManualClock
 from common.ids import NodeId
-from edge.siblings import owner_of
+from edge.rendezvous import owner_of
 from edge.target import Source as From
 from tests.support.edge_worker import Edge, ends_with
 from tests.support.sources import Source

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.ids import StreamKey
-from edge.siblings import owner_of
+from edge.rendezvous import owner_of
 
 streams = st.text(min_size=1, max_size=40).map(StreamKey)
 slots = st.frozensets(st.integers(0, 255), min_size=1, max_size=16)
