@@ -217,18 +217,20 @@ class _Node:
         setup_logging(settings.log.level, settings.log.format, node=context.node)
         self._metrics.zone = settings.node.zone
         self._rtmp = join_address(context.advertise_host, context.rtmp_port)
-        if (settings.redis, settings.lease) != (former.redis, former.lease):
-            self._report_elsewhere()
+        self._report_anew(same_table=settings.redis == former.redis)
 
-    def _report_elsewhere(self) -> None:
+    def _report_anew(self, *, same_table: bool) -> None:
+        # Whatever has changed: a password in a file may have, under the same settings.
         former = self._reporter
         try:
             self._reporter = self._new_reporter()
         except ConfigError as error:  # a password file that the workers could still read
             for problem in error.problems:
-                _log.error("node is not reported to the new routing table", reason=problem)
+                _log.error("node is not reported with the new settings", reason=problem)
             return
-        former.finish()
+        if same_table:
+            self._reporter.problem = former.problem
+        former.finish(leave=not same_table)
 
     def _exited(self, event: WorkerExited, replaced: bool) -> None:
         mark_dead(event.pid, metrics_dir(self._context.runtime_dir))

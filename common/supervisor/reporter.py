@@ -34,6 +34,7 @@ class NodeReporter:
         self._period_s = period_s
         self._wake = asyncio.Event()
         self._finishing = False
+        self._leaving = True
         self.problem = "not reached yet"
         """Why the table does not know this node; empty when it does."""
 
@@ -41,8 +42,9 @@ class NodeReporter:
         """Write now: something changed that others should know at once."""
         self._wake.set()
 
-    def finish(self) -> None:
-        """Make `run` take the node out of the table and return."""
+    def finish(self, *, leave: bool = True) -> None:
+        """Make `run` return; the node leaves the table, unless another reporter goes on there."""
+        self._leaving = leave
         self._finishing = True
         self._wake.set()
 
@@ -64,7 +66,8 @@ class NodeReporter:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._period_s):
                     await self._wake.wait()
-        if not self.problem:  # else: do not make the end wait for a table that is away
+        # The end does not wait for a table that is away.
+        if self._leaving and not self.problem:
             with suppress(ClusterError):
                 await self._directory.remove_node(self._node)
 

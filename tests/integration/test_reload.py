@@ -9,12 +9,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from common.cluster.records import NodeRole
 from common.cluster.redis_directory import RedisDirectory
 from common.config.model import LeaseSettings, RedisSettings
 from common.ids import StreamKey
-from common.local.redis_server import free_port
+from common.local.redis_server import HOST, RedisServer, free_port
 from common.supervisor.exit_codes import ExitCode
 from tests.support.encoder import Encoder, encoding
 from tests.support.processes import is_alive
@@ -287,6 +288,29 @@ async def test_a_node_follows_its_settings_to_another_routing_table(
     origin.signal(signal.SIGTERM)
     assert await origin.ended() == ExitCode.OK
     assert await where() == [[], []]
+
+
+async def test_a_node_reports_with_the_password_that_its_file_has_now(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("old")
+    async with RedisServer(password="old") as redis, Redis.from_url(redis.url) as raw:
+        where = [f"redis.url=redis://{HOST}:{redis.port}/0", "redis.key_prefix=hw"]
+        secret = f"redis.password_file={file}"
+        node = await cluster.start(NodeRole.ORIGIN, *where, secret, prefixed=False)
+
+        async def is_known() -> bool:
+            return bool(await raw.exists("hw:node:{origin}"))
+
+        await until(is_known)
+        await raw.config_set("requirepass", "new")
+        file.write_text("new")
+        await reload(node)
+        assert await is_known()
+        await raw.client_kill_filter(_type="normal", skipme=True)
+        await raw.delete("hw:node:{origin}")
+        await until(is_known)
 
 
 async def test_workers_of_all_generations_are_counted(cluster: Cluster) -> None:

@@ -39,6 +39,15 @@ async def test_a_node_is_known_until_it_has_finished() -> None:
     assert case.known() is None
 
 
+async def test_a_reporter_that_another_follows_leaves_the_record_to_it() -> None:
+    case = Case(period_s=3600)
+    running = asyncio.create_task(case.reporter.run())
+    await until(lambda: case.known() is NodeState.SERVING)
+    case.reporter.finish(leave=False)
+    await running
+    assert case.known() is NodeState.SERVING
+
+
 async def test_a_change_is_written_at_once() -> None:
     case = Case(period_s=3600)
     running = asyncio.create_task(case.reporter.run())
