@@ -15,6 +15,7 @@ from common.net.session import PUBLISHER_LOSSES
 from common.stream.flusher import Flusher
 from common.supervisor.app import WorkerContext, WorkerStatus
 from common.supervisor.relay_port import listen_for_relays
+from origin.claims import Claims
 from origin.hub import Hub
 from origin.ownership import LeaseKeeper
 from origin.probe import serves
@@ -45,7 +46,13 @@ class OriginApp:
         )
         self._readings = Readings(settings.publish.unwatched_read_ms)
         self._role = OriginRole(
-            context, self._hub, self._leases, self._standbys, self._readings, SystemClock()
+            context,
+            self._hub,
+            self._leases,
+            Claims(self._directory, self._leases, self._serves),
+            self._standbys,
+            self._readings,
+            SystemClock(),
         )
         self._services = Services.of(settings, self._role, context.node, loop)
         self._server = RtmpServer(self._services, settings.rtmp.backlog)

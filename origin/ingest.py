@@ -15,6 +15,7 @@ from common.net.link import Link, close_on_error
 from common.rtmp.limits import RtmpLimits
 from common.rtmp.message import Message
 from common.stream.ingest import StreamFeed
+from origin.claims import Claims
 from origin.hub import HeldStream, Hub
 from origin.lease import Lease
 from origin.ownership import LeaseKeeper
@@ -34,6 +35,7 @@ class PublishSession:
         policy: PublisherPolicy,
         *,
         leases: LeaseKeeper,
+        claims: Claims,
         standbys: Standbys,
         hub: Hub,
         readings: Readings,
@@ -43,6 +45,7 @@ class PublishSession:
         self._stream_id = stream_id
         self._claim = claim
         self._leases = leases
+        self._claims = claims
         self._standbys = standbys
         self._hub = hub
         self._readings = readings
@@ -136,7 +139,7 @@ class PublishSession:
     async def _start(self, policy: PublisherPolicy) -> None:
         """Claim the stream, then let the encoder send."""
         try:
-            self._lease = await self._leases.acquire(self._claim, policy, self)
+            self._lease = await self._claims.acquire(self._claim, policy, self)
         except StreamTaken as error:
             if policy is PublisherPolicy.STANDBY and self._standbys.admit(self):
                 self._stand_by(error.holder)

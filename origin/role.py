@@ -11,6 +11,7 @@ from common.net.roles import Encoder, PlayOrder, Publishing
 from common.rtmp.events import PublishRequested
 from common.stream.live import LiveStream
 from common.supervisor.app import WorkerContext
+from origin.claims import Claims
 from origin.hub import Hub
 from origin.ingest import PublishSession
 from origin.ownership import LeaseKeeper
@@ -26,6 +27,7 @@ class OriginRole:
         context: WorkerContext,
         hub: Hub,
         leases: LeaseKeeper,
+        claims: Claims,
         standbys: Standbys,
         readings: Readings,
         clock: Clock,
@@ -34,6 +36,7 @@ class OriginRole:
         self._context = context
         self._hub = hub
         self._leases = leases
+        self._claims = claims
         self._standbys = standbys
         self._readings = readings
         self._clock = clock
@@ -55,6 +58,7 @@ class OriginRole:
             self._new_claim(name.key, encoder),
             self._policy(name.app),
             leases=self._leases,
+            claims=self._claims,
             standbys=self._standbys,
             hub=self._hub,
             readings=self._readings,

@@ -30,6 +30,7 @@ from common.stream.flusher import Flusher
 from common.stream.live import LiveStream
 from common.stream.source import new_source
 from common.stream.viewer import Viewer, ViewerKind
+from origin.claims import Claims
 from origin.hub import Hub
 from origin.ownership import LeaseKeeper
 from origin.reading import Readings
@@ -133,7 +134,8 @@ class Publish:
         leases = LeaseKeeper(directory, settings.lease)
         standbys = Standbys(directory, leases, self._hub, _serves, settings.lease.renew_s)
         context = make_context(NodeRole.ORIGIN, settings, port=1935)
-        role = OriginRole(context, self._hub, leases, standbys, Readings(0), SystemClock())
+        claims = Claims(directory, leases, _serves)
+        role = OriginRole(context, self._hub, leases, claims, standbys, Readings(0), SystemClock())
         services = replace(
             Services.of(settings, role, context.node, loop),
             loop=cast("asyncio.AbstractEventLoop", self._soon),

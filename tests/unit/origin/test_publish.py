@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from common.clock import SystemClock
 from common.cluster.memory import MemoryDirectory, MemoryTable
 from common.cluster.records import Claim, Route
 from common.config.model import PublisherPolicy
-from common.ids import NodeId
+from common.ids import NodeId, OwnerId
 from common.local.player import open_player
 from common.net.hello import RelayHello
 from common.rtmp.events import PlayStarted, Refused
@@ -309,6 +310,24 @@ async def test_reject_policy_holds_across_origins(table: MemoryTable) -> None:
         third = await open_publisher(two.url())
         assert third.started.result()
         third.close()
+
+
+async def test_reject_policy_does_not_hold_for_an_entry_of_nobody(
+    table: MemoryTable, directory: MemoryDirectory
+) -> None:
+    settings = quick_settings(publish={"policy": "reject"}, lease={"ttl_s": 1000.0})
+    async with running_origin(memory_directory(table, settings), settings) as origin:
+        first = await open_publisher(origin.url())
+        claim = table.leases[STREAM].route.claim
+        first.close()
+        await until(lambda: STREAM not in table.leases)
+        # As a claim does that was on its way for longer than its publisher waited.
+        await directory.claim(
+            replace(claim, owner=OwnerId("origin-1/0/gone")), PublisherPolicy.REJECT
+        )
+        second = await open_publisher(origin.url())
+        assert second.started.result()
+        second.close()
 
 
 async def test_reject_policy_holds_in_a_worker_while_the_table_is_away(table: MemoryTable) -> None:
