@@ -19,17 +19,26 @@ class LeaseHolder(Protocol):
 
 
 class Lease:
-    """The right to serve one stream. Without a ``route`` it is provisional."""
+    """The right to serve one stream. Without a ``route`` it is provisional.
 
-    __slots__ = ("claim", "holder", "policy", "route")
+    ``since`` is when its publisher came.
+    """
+
+    __slots__ = ("claim", "holder", "policy", "route", "since")
 
     def __init__(
-        self, claim: Claim, policy: PublisherPolicy, holder: LeaseHolder, route: Route | None
+        self,
+        claim: Claim,
+        policy: PublisherPolicy,
+        holder: LeaseHolder,
+        route: Route | None,
+        since: float,
     ) -> None:
         self.claim = claim
         self.policy = policy
         self.holder = holder
         self.route = route
+        self.since = since
 
     @property
     def epoch(self) -> int:

@@ -5,8 +5,9 @@ given up when the publisher leaves. A lease that another origin has taken is los
 announcement or at the next renewal: its stream is not served any more (the fence).
 
 Redis away: leases stay in force, new publishers get a provisional lease without an epoch, which is
-claimed as soon as Redis answers. It then carries the highest epoch, so there is one winner. What
-was given up meanwhile is given up again.
+claimed as soon as Redis answers. It then carries an epoch of the time when its publisher came, by
+how long ago that was, so the newest publisher wins, whoever reaches Redis first. What was given up
+meanwhile is given up again.
 
 A worker that has slept (stopped, stuck) for about as long as a lease lives cannot know what it
 still owns. It is not `trusted` until the table has been asked, or could not be reached.
@@ -107,7 +108,7 @@ class LeaseKeeper:
         raises DirectoryUnavailable when the table is away. Cancelled while the table is asked, it
         gives back what the table then grants.
         """
-        stream = claim.stream
+        stream, since = claim.stream, self._now()
         # The table would see the claim of a publisher that comes back as a second one's.
         await self._releases.wait(stream)
         held = self._leases.get(stream)
@@ -126,7 +127,7 @@ class LeaseKeeper:
             held = self._leases.get(stream)
             if held is not None and not held.may_be_replaced(route, policy):
                 raise StreamTaken(stream, held.claim.node)
-            lease = self._leases[stream] = Lease(claim, policy, holder, route)
+            lease = self._leases[stream] = Lease(claim, policy, holder, route, since)
         except asyncio.CancelledError:
             self._releases.run(stream, self._give_back(asking))
             raise
@@ -159,11 +160,13 @@ class LeaseKeeper:
             self.release(lease)
         await self._releases.finish()
 
-    async def _claim(self, claim: Claim, policy: PublisherPolicy, over: int = 0) -> Route | None:
+    async def _claim(
+        self, claim: Claim, policy: PublisherPolicy, over: int = 0, age_s: float = 0.0
+    ) -> Route | None:
         """Ask the table; None when it is away."""
         over = over or self._releases.unheard_epoch(claim.stream)
         try:
-            route = await self._directory.claim(claim, policy, over=over)
+            route = await self._directory.claim(claim, policy, over=over, age_s=age_s)
         except StreamTaken:
             self._table.back()
             LEASE_EVENTS.labels(event="taken").inc()
@@ -247,7 +250,8 @@ class LeaseKeeper:
     async def _claim_provisional(self, lease: Lease) -> None:
         race = self._races.begin(lease.claim)
         try:
-            route = await self._claim(lease.claim, lease.policy)
+            age_s = self._now() - lease.since
+            route = await self._claim(lease.claim, lease.policy, age_s=age_s)
             race.judge(route)
         except StreamTaken:
             self._lose(lease, "taken")

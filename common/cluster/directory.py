@@ -5,7 +5,8 @@ and `redis_directory.RedisDirectory` (the cluster).
 
 Epochs: a claim's epoch is ``max(last epoch of the stream + 1, the table's own clock in ms)``. It
 grows with every change of hands, and it goes on growing after the table was flushed and the
-counter lost, so the newest claim always carries the highest epoch.
+counter lost, so the newest claim always carries the highest epoch. A publisher that came while the
+table was away claims as of the time when he came.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -30,13 +31,19 @@ class Directory(Protocol):
     retries by itself.
     """
 
-    async def claim(self, claim: Claim, policy: PublisherPolicy, *, over: int = 0) -> Route:
+    async def claim(
+        self, claim: Claim, policy: PublisherPolicy, *, over: int = 0, age_s: float = 0.0
+    ) -> Route:
         """Take a stream; announce it (CLAIMED).
 
         With ``TAKEOVER`` always succeeds with a higher epoch; otherwise raises `StreamTaken`
         while another owner's lease is in force, unless its epoch is exactly ``over``: that of a
         holder which was found dead. One that has moved on since is not overthrown. The same owner
         claiming again keeps its epoch.
+
+        ``age_s`` is for how long the publisher has been there, who could not claim when he came:
+        then he is refused where another owner has an epoch of a later time, whatever the policy,
+        and the table's clock counts as what it was when he came.
         """
         ...
 

@@ -79,17 +79,23 @@ class MemoryDirectory:
         self.table = MemoryTable() if table is None else table
         self._ttl_s = (LeaseSettings() if lease is None else lease).ttl_s
 
-    async def claim(self, claim: Claim, policy: PublisherPolicy, *, over: int = 0) -> Route:
+    async def claim(
+        self, claim: Claim, policy: PublisherPolicy, *, over: int = 0, age_s: float = 0.0
+    ) -> Route:
         """Take a stream, as `Directory.claim` says."""
         table = self._reach()
         held = self._held(claim.stream)
+        age_ms = int(age_s * 1000)
+        came_ms = int(self._clock.wall() * 1000) - age_ms
+        is_late = age_ms > 0 and held is not None and held.epoch > came_ms
+        may_win = policy is PublisherPolicy.TAKEOVER and not is_late
         if held is not None and held.claim.owner == claim.owner:
             epoch = held.epoch
-        elif held is not None and policy is not PublisherPolicy.TAKEOVER and held.epoch != over:
+        elif held is not None and held.epoch != over and not may_win:
             raise StreamTaken(claim.stream, held.claim.node)
         else:
             last = table.epochs.get(claim.stream, 0)
-            epoch = max(last + 1, int(self._clock.wall() * 1000))
+            epoch = max(last + 1, came_ms)
         route = Route(claim=claim, epoch=epoch)
         self._hold(route)
         self._announce_claim(route)

@@ -78,9 +78,11 @@ class RedisDirectory:
     def __repr__(self) -> str:
         return f"RedisDirectory({self._target.address})"
 
-    async def claim(self, claim: Claim, policy: PublisherPolicy, *, over: int = 0) -> Route:
+    async def claim(
+        self, claim: Claim, policy: PublisherPolicy, *, over: int = 0, age_s: float = 0.0
+    ) -> Route:
         """Take a stream, as `Directory.claim` says."""
-        call = self._lease_call(claim, policy.value, over)
+        call = self._lease_call(claim, policy.value, over, int(age_s * 1000))
         async with self._deadline():
             epoch, holder = cast("tuple[int, bytes]", await _CLAIM.run(self._client, call))
         if not epoch:

@@ -36,6 +36,9 @@ T = TypeVar("T")
 
 STEPS_S = [3_000, 6_000, 11_000]
 
+LONG_AGO_S = 1e10
+"""Before the epoch of the clocks: who has been there for so long came before any other."""
+
 STREAMS = [StreamKey("live/a"), StreamKey("}odd{")]
 OWNERS = ["node-1/0/x", "node-1/1/y", "node-2/0/z"]
 NODES = [NodeId("node-1"), NodeId("node-2")]
@@ -86,25 +89,34 @@ class DirectoryModel(RuleBasedStateMachine):
         stream=st.sampled_from(STREAMS),
         owner=st.sampled_from(OWNERS),
         policy=st.sampled_from(PublisherPolicy),
+        age_s=st.sampled_from([0.0, LONG_AGO_S]),
         data=st.data(),
     )
     def claim(
-        self, stream: StreamKey, owner: str, policy: PublisherPolicy, data: st.DataObject
+        self,
+        stream: StreamKey,
+        owner: str,
+        policy: PublisherPolicy,
+        age_s: float,
+        data: st.DataObject,
     ) -> None:
         claim = make_claim(stream, owner=owner)
         holder = self.holder(stream)
         taken = holder is not None and holder.claim.owner != owner
         epochs = [route.epoch for route in self.granted if route.stream == stream]
         over = data.draw(st.sampled_from([0, *epochs, *([holder.epoch] if holder else [])]))
-        if taken and policy is not PublisherPolicy.TAKEOVER and holder.epoch != over:
+        may_win = policy is PublisherPolicy.TAKEOVER and not age_s
+        if taken and not may_win and holder.epoch != over:
             with pytest.raises(StreamTaken) as refusal:
-                self.run(self.world.directory.claim(claim, policy, over=over))
+                self.run(self.world.directory.claim(claim, policy, over=over, age_s=age_s))
             assert refusal.value.holder == holder.claim.node
             return
-        route = self.run(self.world.directory.claim(claim, policy, over=over))
+        route = self.run(self.world.directory.claim(claim, policy, over=over, age_s=age_s))
         assert route.claim == claim
         if holder is not None and not taken:
             assert route.epoch == holder.epoch
+        elif age_s:
+            assert route.epoch == self.highest.get(stream, 0) + 1
         else:
             assert route.epoch > self.ever.get(stream, 0)
         self.hold(route)

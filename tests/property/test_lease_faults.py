@@ -50,8 +50,10 @@ class View:
         self._table = table
         self.cut = False
 
-    async def claim(self, claim: Claim, policy: PublisherPolicy, *, over: int = 0) -> Route:
-        return await self._reach().claim(claim, policy, over=over)
+    async def claim(
+        self, claim: Claim, policy: PublisherPolicy, *, over: int = 0, age_s: float = 0.0
+    ) -> Route:
+        return await self._reach().claim(claim, policy, over=over, age_s=age_s)
 
     async def renew(self, routes: Sequence[Route]) -> list[Renewal]:
         return await self._reach().renew(routes)

@@ -36,9 +36,11 @@ class WatchedDirectory(MemoryDirectory):
             del self._gates[call]
             gate.set()
 
-    async def claim(self, claim: Claim, policy: PublisherPolicy, *, over: int = 0) -> Route:
+    async def claim(
+        self, claim: Claim, policy: PublisherPolicy, *, over: int = 0, age_s: float = 0.0
+    ) -> Route:
         """As `MemoryDirectory.claim`, when the answer may come."""
-        route = await super().claim(claim, policy, over=over)
+        route = await super().claim(claim, policy, over=over, age_s=age_s)
         await self._answer("claim")
         return route
 

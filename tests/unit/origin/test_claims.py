@@ -31,9 +31,11 @@ class Holder:
 class Table(WatchedDirectory):
     ends_after_refusal: Route | None = None
 
-    async def claim(self, claim: Claim, policy: PublisherPolicy, *, over: int = 0) -> Route:
+    async def claim(
+        self, claim: Claim, policy: PublisherPolicy, *, over: int = 0, age_s: float = 0.0
+    ) -> Route:
         try:
-            return await super().claim(claim, policy, over=over)
+            return await super().claim(claim, policy, over=over, age_s=age_s)
         except StreamTaken:
             if self.ends_after_refusal is not None:
                 await self.release(self.ends_after_refusal)

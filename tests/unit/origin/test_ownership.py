@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -488,6 +489,41 @@ async def test_one_of_two_provisional_leases_wins(
     await other.close()
 
 
+@pytest.mark.parametrize("newer_is_first", [False, True])
+async def test_newest_publisher_wins_after_an_outage_whoever_is_first_at_the_table(
+    directory: WatchedDirectory, others: WatchedDirectory, table: MemoryTable, newer_is_first: bool
+) -> None:
+    clock = ManualClock()
+    old, new = (LeaseKeeper(each, LeaseSettings(), clock.monotonic) for each in (directory, others))
+    table.go_down()
+    _, older = await acquire(old, MINE)
+    clock.advance(5)
+    _, newer = await acquire(new, THEIRS)
+    table.reachable = True
+    for keeper in (new, old) if newer_is_first else (old, new):
+        await keeper._renew()
+    await old._renew()  # which tells who was not told before
+    assert older.lost
+    assert not newer.lost
+    assert owner_in(table) == THEIRS.owner
+    await old.close()
+    await new.close()
+
+
+async def test_publisher_that_came_after_the_outage_is_not_thrown_out_by_one_from_before_its_end(
+    deaf: LeaseKeeper, others: WatchedDirectory, table: MemoryTable
+) -> None:
+    table.go_down()
+    lease, older = await acquire(deaf)
+    lease.since -= 5
+    table.reachable = True
+    route = await others.claim(THEIRS, TAKEOVER)
+    await deaf._renew()
+    assert older.lost == ["taken"]
+    assert table.leases[STREAM].route == route
+    await deaf.close()
+
+
 async def test_second_publisher_is_refused_by_policy_though_the_table_is_away(
     keeper: LeaseKeeper, table: MemoryTable
 ) -> None:
@@ -521,9 +557,9 @@ async def test_renewal_stops_asking_when_the_table_goes_away_again(
     asked: list[str] = []
     claim = directory.claim
 
-    async def count(one: Claim, policy: PublisherPolicy, *, over: int = 0) -> object:
+    async def count(one: Claim, policy: PublisherPolicy, **how: Any) -> object:
         asked.append(one.stream)
-        return await claim(one, policy, over=over)
+        return await claim(one, policy, **how)
 
     directory.claim = count  # type: ignore[method-assign, assignment]  # to count failed ones too
     await deaf._renew()

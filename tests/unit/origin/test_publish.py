@@ -189,7 +189,9 @@ async def test_publisher_is_accepted_while_the_table_is_away_and_registered_afte
 class BrokenDirectory(MemoryDirectory):
     """A table whose claims end in a bug."""
 
-    async def claim(self, claim: Claim, policy: PublisherPolicy, *, over: int = 0) -> Route:
+    async def claim(
+        self, claim: Claim, policy: PublisherPolicy, *, over: int = 0, age_s: float = 0.0
+    ) -> Route:
         raise ZeroDivisionError("a bug")
 
 
