@@ -2,5 +2,6 @@
 
 Reading order: `records` (what it holds), `directory` (what can be asked of it), `announcements` and
 `reach` (how a worker lives with it); then the two that there are: `redis_directory` with
-`redis_scripts`, `redis_events`, `redis_connect`, `keys`, `codec` and `fields`; and `memory`.
+`redis_scripts`, `redis_events`, `redis_recovery`, `redis_connect`, `keys`, `codec` and `fields`;
+and `memory`.
 """

@@ -2,7 +2,7 @@
 
 The rights that an ACL user needs for it: the keys ``~<prefix>:*``, the channel
 ``&<prefix>:events``, and +eval +evalsha +get +set +del +hget +hset +hmget +pexpire +time +scan
-+publish +subscribe +ping (+exists +cluster|slots +command in a cluster, +select off database 0).
++publish +subscribe +ping (+cluster|slots +command in a cluster, +select off database 0).
 """
 
 import asyncio
@@ -34,6 +34,7 @@ from common.cluster.records import (
 )
 from common.cluster.redis_connect import AWAY, connect, reason_of, uvloop_errors
 from common.cluster.redis_events import RedisEvents
+from common.cluster.redis_recovery import Recovery
 from common.cluster.redis_scripts import Argument, Call, Script, pipeline
 from common.config.model import LeaseSettings, PublisherPolicy, RedisSettings
 from common.errors import DirectoryUnavailable, RecordError, StreamTaken
@@ -71,8 +72,13 @@ class RedisDirectory:
         self._client = self._target.client
         # A burst of calls waits here for its turn; redis-py's pools would refuse it instead.
         self._turns = asyncio.Semaphore(settings.max_connections)
+        self._recovery = Recovery(self._client, self._timeout_s)
         self._events = RedisEvents(
-            self._target, self._keys.events, timeout_s=self._timeout_s, quiet_s=self._timeout_s
+            self._target,
+            self._keys.events,
+            self._recovery,
+            timeout_s=self._timeout_s,
+            quiet_s=self._timeout_s,
         )
 
     def __repr__(self) -> str:
@@ -173,6 +179,7 @@ class RedisDirectory:
     async def close(self) -> None:
         """Close all connections; `events` end."""
         self._events.close()
+        await self._recovery.close()
         with suppress(*AWAY):
             async with asyncio.timeout(self._timeout_s):
                 await self._client.aclose()
@@ -184,6 +191,7 @@ class RedisDirectory:
                 with uvloop_errors():
                     yield
         except AWAY as error:
+            self._recovery.begin()
             raise DirectoryUnavailable(f"{self._target.address}: {reason_of(error)}") from error
 
     def _lease_call(self, claim: Claim, *conditions: str | int) -> Call:

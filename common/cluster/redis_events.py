@@ -12,6 +12,7 @@ from common.backoff import Backoff
 from common.cluster.codec import decode_announcement
 from common.cluster.records import ClusterEvent, EventKind
 from common.cluster.redis_connect import AWAY, RedisTarget, reason_of, uvloop_errors
+from common.cluster.redis_recovery import Recovery
 from common.errors import RecordError
 from common.logs import get_log
 
@@ -30,10 +31,17 @@ class RedisEvents:
     """
 
     def __init__(
-        self, target: RedisTarget, channel: str, *, timeout_s: float, quiet_s: float
+        self,
+        target: RedisTarget,
+        channel: str,
+        recovery: Recovery,
+        *,
+        timeout_s: float,
+        quiet_s: float,
     ) -> None:
         self._target = target
         self._channel = channel
+        self._recovery = recovery
         self._timeout_s = timeout_s
         self._quiet_s = quiet_s
         self._closed = False
@@ -58,6 +66,7 @@ class RedisEvents:
                             heard = True
                         yield event
             except AWAY as error:
+                self._recovery.begin()
                 if heard and not self._closed:  # once per loss, not once per attempt
                     _log.warning(
                         "announcements lost", redis=self._target.address, reason=reason_of(error)
@@ -85,10 +94,10 @@ class RedisEvents:
             await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py left it so
 
     async def _find_node(self) -> None:
-        # Subscribing does not make redis-py learn the layout of a cluster, neither at first nor
-        # when a node is gone; a command on a key does. Any node's subscribers hear everything.
+        # Subscribing does not make redis-py learn the layout of a cluster. When it has changed
+        # since, `Recovery` learns it anew. Any node's subscribers hear everything.
         if isinstance(self._target.client, RedisCluster):
-            await self._target.client.exists(self._channel)
+            await self._target.client.initialize()
 
     async def _next(self, pubsub: PubSub) -> bytes | None:
         # The outer deadline is for a connection that breaks while read: redis-py then makes it

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from common.cluster.redis_directory import RedisDirectory
 from common.config.model import LeaseSettings, RedisSettings
@@ -132,6 +132,31 @@ async def join(servers: list[RedisServer]) -> None:
     for server in servers:
         async with Redis.from_url(server.url) as client:
             await until(lambda client=client: _is_joined(client))
+
+
+async def join_replica(replica: RedisServer, primary: RedisServer) -> None:
+    """Start a node and make it a replica of one that is in a cluster."""
+    await replica.start()
+    async with Redis.from_url(primary.url) as of, Redis.from_url(replica.url) as client:
+        bus_port = (await of.config_get("cluster-port"))["cluster-port"]
+        await _command(client, "CLUSTER MEET", HOST, primary.port, str(bus_port))
+        primary_id = cast("bytes", await _command(of, "CLUSTER MYID")).decode()
+        await until(lambda: _replicates(client, primary_id))
+
+
+async def _replicates(client: Redis, primary_id: str) -> bool:
+    try:
+        await _command(client, "CLUSTER REPLICATE", primary_id)
+    except ResponseError:  # it has not heard of the primary yet
+        return False
+    return bool((await client.info("replication"))["master_link_status"] == "up")
+
+
+async def promote(replica: RedisServer) -> None:
+    """Give a replica in a cluster the slots of its primary, which is dead."""
+    async with Redis.from_url(replica.url) as client:
+        await _command(client, "CLUSTER FAILOVER", "TAKEOVER")
+        await until(lambda: _is_joined(client))
 
 
 async def _is_joined(client: Redis) -> bool:
