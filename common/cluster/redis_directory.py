@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar, cast
 
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 
 from common.cluster.codec import (
     announcement,
@@ -192,6 +192,8 @@ class RedisDirectory:
                     yield
         except AWAY as error:
             self._recovery.begin()
+            if isinstance(error, ReadOnlyError):
+                self._events.reconnect()
             raise DirectoryUnavailable(f"{self._target.address}: {reason_of(error)}") from error
 
     def _lease_call(self, claim: Claim, *conditions: str | int) -> Call:

@@ -45,10 +45,18 @@ class RedisEvents:
         self._timeout_s = timeout_s
         self._quiet_s = quiet_s
         self._closed = False
+        self._moves = 0
 
     def close(self) -> None:
         """End every `listen` at its next loss of the connection instead of connecting again."""
         self._closed = True
+
+    def reconnect(self) -> None:
+        """Connect anew within ``quiet_s``: the server has turned out to be a replica.
+
+        It may hear nothing of its primary, and it answers pings all the same.
+        """
+        self._moves += 1
 
     async def listen(self) -> AsyncGenerator[ClusterEvent, None]:
         """Yield announcements, AWAY at each loss of the connection and RESYNC when it is made."""
@@ -77,6 +85,7 @@ class RedisEvents:
 
     async def _listen_once(self) -> AsyncGenerator[ClusterEvent, None]:
         pubsub = self._target.client.pubsub()
+        moves = self._moves
         try:
             async with asyncio.timeout(self._timeout_s):
                 with uvloop_errors():
@@ -87,6 +96,8 @@ class RedisEvents:
             yield ClusterEvent(kind=EventKind.RESYNC)
             while True:
                 data = await self._next(pubsub)
+                if moves != self._moves:
+                    raise RedisConnectionError("the server is a replica now")
                 event = None if data is None else _decode(data)
                 if event is not None:
                     yield event

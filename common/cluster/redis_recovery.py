@@ -45,3 +45,8 @@ class Recovery:
             # fails, and most of ours are pipelines: a primary that has died redirects nobody. Its
             # own remedy, closing the client, would also end what goes on with the living nodes.
             await self._client.nodes_manager.initialize()
+        else:
+            # Behind one name (and with sentinels) new connections go where the primary is. Old
+            # ones stay with one that has become a replica, which refuses every write (READONLY)
+            # and closes nothing; and the pool hands out the one that was given back last.
+            await self._client.connection_pool.disconnect(inuse_connections=False)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
+from redis.asyncio import Redis
 from redis.cluster import key_slot
 
 from common.cluster.keys import Keys
@@ -12,7 +13,8 @@ from common.cluster.records import ClusterEvent, EventKind, Renewal, Route
 from common.cluster.redis_directory import RedisDirectory
 from common.config.model import LeaseSettings, PublisherPolicy, RedisSettings
 from common.errors import DirectoryUnavailable
-from common.local.redis_server import RedisServer
+from common.local.redis_server import HOST, RedisServer
+from tests.support.chaos_proxy import ChaosProxy
 from tests.support.cluster import make_claim
 from tests.support.redis import cluster_node, join, join_replica, promote, redis_settings_for
 from tests.support.wait import until
@@ -20,6 +22,8 @@ from tests.support.wait import until
 pytestmark = pytest.mark.integration
 
 TAKEOVER = PublisherPolicy.TAKEOVER
+
+SYNC_AT_ONCE = ["--repl-diskless-sync-delay", "0"]
 
 
 async def renewed(directory: RedisDirectory, routes: list[Route]) -> bool:
@@ -89,3 +93,55 @@ async def test_a_replica_at_another_address_is_found(
         await heard(events, EventKind.KICK)
     await origin.close()
     await edge.close()
+
+
+async def follow(replica: RedisServer, primary: RedisServer) -> None:
+    async with Redis.from_url(replica.url) as raw:
+        await raw.replicaof(HOST, primary.port)
+
+        async def follows() -> bool:
+            return bool((await raw.info("replication"))["master_link_status"] == "up")
+
+        await until(follows)
+
+
+async def become_primary(replica: RedisServer) -> None:
+    async with Redis.from_url(replica.url) as raw:
+        await raw.replicaof("NO", "ONE")
+
+
+async def is_heard_by(server: RedisServer, channel: str, listeners: int) -> bool:
+    async with Redis.from_url(server.url) as raw:
+        (_, number), *_ = await raw.pubsub_numsub(channel)
+        return int(number) == listeners
+
+
+async def test_a_primary_that_becomes_a_replica_and_closes_nothing_is_left() -> None:
+    async with (
+        RedisServer(options=SYNC_AT_ONCE) as old,
+        RedisServer(options=SYNC_AT_ONCE) as new,
+        ChaosProxy((HOST, old.port)) as name,
+    ):
+        await follow(new, old)
+        settings = redis_settings_for(f"redis://{HOST}:{name.port}/0", timeout_s=1.0)
+        channel = Keys(settings.key_prefix).events
+        directory = RedisDirectory(settings, LeaseSettings())
+        async with aclosing(directory.events()) as events:
+            await heard(events, EventKind.RESYNC)
+            route = await directory.claim(make_claim(), TAKEOVER)
+            # Several, so that connections wait in the pool.
+            await asyncio.gather(*(directory.lookup(route.stream) for _ in range(8)))
+            await become_primary(new)
+            name.target = (HOST, new.port)
+            await follow(old, new)
+            with pytest.raises(DirectoryUnavailable, match="read only replica"):
+                await directory.renew([route])
+            await until(lambda: renewed(directory, [route]))
+            # Over whatever connection: none is left that leads to the old one.
+            answers = await asyncio.gather(*(directory.renew([route]) for _ in range(8)))
+            assert answers == [[Renewal.KEPT]] * 8
+            await heard(events, EventKind.AWAY)
+            await heard(events, EventKind.RESYNC)
+            await until(lambda: is_heard_by(old, channel, 0))
+            await until(lambda: is_heard_by(new, channel, 1))
+        await directory.close()
