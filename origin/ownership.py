@@ -215,29 +215,33 @@ class LeaseKeeper:
     async def _renew(self) -> None:
         """Renew what is held, then give up and claim what could not be while the table was away."""
         try:
-            await self._renew_held()
-            await self._releases.repeat()
+            complete = await self._renew_held()
         except DirectoryUnavailable as error:
             self._table.lost(str(error))
             return
-        for lease in [each for each in self._leases.values() if each.route is None]:
-            if self._leases.get(lease.claim.stream) is lease:
-                await self._claim_provisional(lease)
-                if not self.directory_ok:
-                    return  # each further claim would wait for the deadline of its own
+        await self._releases.repeat()
+        # All at once, for a part of the table may be away: none waits for another's deadline.
+        provisional = [lease for lease in self._leases.values() if lease.route is None]
+        await asyncio.gather(*(self._claim_provisional(lease) for lease in provisional))
+        if not complete:
+            self._table.lost("some leases could not be renewed")
 
-    async def _renew_held(self) -> None:
+    async def _renew_held(self) -> bool:
+        """Act on what the table says of each lease; return whether it was asked of all."""
         leases = list(self._leases.values())
         held = [(lease, self._refreshed(lease.route, lease)) for lease in leases if lease.route]
         if not held:
-            return  # asking for nothing would not tell whether the table is there
+            return True  # asking for nothing would not tell whether the table is there
         outcomes = await self._directory.renew([route for _, route in held])
-        self._table.back()
+        complete = None not in outcomes
+        if complete:
+            self._table.back()
         for (lease, _), outcome in zip(held, outcomes, strict=True):
             if outcome is Renewal.LOST:
                 self._lost_to(None, lease)
-            else:
+            elif outcome is not None:
                 LEASE_EVENTS.labels(event=outcome.value).inc()
+        return complete
 
     def _refreshed(self, route: Route, lease: Lease) -> Route:
         """Return the route of ``lease`` with the codecs that are known by now."""

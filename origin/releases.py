@@ -54,13 +54,21 @@ class Releases:
         return unheard[0].epoch if unheard else 0
 
     async def repeat(self) -> None:
-        """Give up again what the table did not hear of. Raises `DirectoryUnavailable`."""
-        for stream, (route, ends_at) in list(self._unheard.items()):
-            if self._now() < ends_at:
+        """Give up again what the table did not hear of."""
+        # All at once: a part of the table may be away, and nobody waits for another's deadline.
+        unheard = list(self._unheard.values())
+        await asyncio.gather(*(self._repeat(route, ends_at) for route, ends_at in unheard))
+
+    async def _repeat(self, route: Route, ends_at: float) -> None:
+        if self._now() < ends_at:
+            try:
                 await self._directory.release(route)
-                self._table.back()
-            if self._unheard.get(stream, (None,))[0] is route:
-                del self._unheard[stream]
+            except DirectoryUnavailable as error:
+                self._table.lost(str(error))
+                return
+            self._table.back()
+        if self._unheard.get(route.stream, (None,))[0] is route:
+            del self._unheard[route.stream]
 
     async def wait(self, stream: StreamKey) -> None:
         """Return when no release of ``stream`` is under way."""

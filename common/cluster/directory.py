@@ -47,12 +47,14 @@ class Directory(Protocol):
         """
         ...
 
-    async def renew(self, routes: Sequence[Route]) -> list[Renewal]:
+    async def renew(self, routes: Sequence[Route]) -> list[Renewal | None]:
         """Prolong leases, all in one round trip; the answers come in the order of ``routes``.
 
         Writes the record anew (codecs may have become known). A lease that is missing in the
         table is put back unless a higher epoch was seen (RESTORED, announced as CLAIMED); one
         held by another owner with a lower epoch is overwritten likewise; a higher epoch is LOST.
+        None where the table could not be asked of a stream: a part of it may be away (a shard), or
+        one record be damaged. Raises only when nothing could be asked.
         """
         ...
 

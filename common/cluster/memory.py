@@ -42,6 +42,8 @@ class MemoryTable:
     nodes: dict[NodeId, _Node] = field(default_factory=dict)
     listeners: set[asyncio.Queue[ClusterEvent]] = field(default_factory=set)
     reachable: bool = True
+    away: set[StreamKey] = field(default_factory=set)
+    """Streams of a part that is out of reach, as a shard may be."""
 
     def flush(self) -> None:
         """Forget everything, as FLUSHALL does."""
@@ -83,7 +85,7 @@ class MemoryDirectory:
         self, claim: Claim, policy: PublisherPolicy, *, over: int = 0, age_s: float = 0.0
     ) -> Route:
         """Take a stream, as `Directory.claim` says."""
-        table = self._reach()
+        table = self._reach(claim.stream)
         held = self._held(claim.stream)
         age_ms = int(age_s * 1000)
         came_ms = int(self._clock.wall() * 1000) - age_ms
@@ -101,14 +103,16 @@ class MemoryDirectory:
         self._announce_claim(route)
         return route
 
-    async def renew(self, routes: Sequence[Route]) -> list[Renewal]:
+    async def renew(self, routes: Sequence[Route]) -> list[Renewal | None]:
         """Prolong leases, as `Directory.renew` says."""
-        self._reach()
-        return [self._renew(route) for route in routes]
+        away = self._reach().away
+        if routes and all(route.stream in away for route in routes):
+            raise DirectoryUnavailable("this part of the table is out of reach")
+        return [None if route.stream in away else self._renew(route) for route in routes]
 
     async def release(self, route: Route) -> bool:
         """Give a stream up, as `Directory.release` says."""
-        table = self._reach()
+        table = self._reach(route.stream)
         held = self._held(route.stream)
         if held is None or not _same_lease(held, route):
             return False
@@ -122,7 +126,7 @@ class MemoryDirectory:
 
     async def lookup(self, stream: StreamKey) -> Route | None:
         """Return who holds a stream now."""
-        self._reach()
+        self._reach(stream)
         return self._held(stream)
 
     async def routes(self) -> list[Route]:
@@ -179,8 +183,8 @@ class MemoryDirectory:
     async def close(self) -> None:
         """Do nothing: there are no connections."""
 
-    def _reach(self) -> MemoryTable:
-        if not self.table.reachable:
+    def _reach(self, stream: StreamKey | None = None) -> MemoryTable:
+        if not self.table.reachable or stream in self.table.away:
             raise DirectoryUnavailable("the table is out of reach")
         return self.table
 

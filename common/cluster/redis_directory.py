@@ -95,14 +95,20 @@ class RedisDirectory:
             raise StreamTaken(claim.stream, holder.decode(errors="replace"))
         return Route(claim=claim, epoch=epoch)
 
-    async def renew(self, routes: Sequence[Route]) -> list[Renewal]:
+    async def renew(self, routes: Sequence[Route]) -> list[Renewal | None]:
         """Prolong leases, as `Directory.renew` says."""
         if not routes:
             return []
         calls = [self._lease_call(route.claim, route.epoch) for route in routes]
         async with self._deadline():
             answers = await _RENEW.run_many(self._client, calls)
-        return [Renewal(cast("bytes", answer).decode()) for answer in answers]
+            errors = [answer for answer in answers if isinstance(answer, Exception)]
+            if len(errors) == len(answers):
+                raise errors[0]
+        if errors:
+            self._recovery.begin()
+            _log.warning("leases not renewed", number=len(errors), reason=reason_of(errors[0]))
+        return [_renewal(answer) for answer in answers]
 
     async def release(self, route: Route) -> bool:
         """Give a stream up, as `Directory.release` says."""
@@ -241,6 +247,10 @@ class RedisDirectory:
                 name = key if isinstance(key, str) else key.decode(errors="replace")
                 _log.warning("record ignored", key=name, reason=error)
         return found
+
+
+def _renewal(answer: object) -> Renewal | None:
+    return Renewal(answer.decode()) if isinstance(answer, bytes) else None
 
 
 def _is_there(answer: object) -> bool:

@@ -3,15 +3,17 @@
 Each ``*.lua`` beside this file begins with what its KEYS, ARGV and return value mean.
 """
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import cast
 
+from redis.asyncio import RedisCluster
 from redis.exceptions import NoScriptError
 
-from common.cluster.redis_connect import RedisClient
+from common.cluster.redis_connect import AWAY, RedisClient, uvloop_errors
 
 Argument = str | bytes | int
 
@@ -43,8 +45,7 @@ class Script:
     async def run_many(self, client: RedisClient, calls: Sequence[Call]) -> list[object]:
         """Run once for each call, in one round trip; answers come in the order of ``calls``.
 
-        In a cluster it is one round trip per node, at the same time. The first error of any
-        call is raised, though the other calls have been run.
+        An answer may be the error of its call.
         """
         answers = await pipeline(client, [self._by_hash(call) for call in calls])
         lost = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
@@ -52,9 +53,6 @@ class Script:
             again = await pipeline(client, [self._by_source(calls[at]) for at in lost])
             for at, answer in zip(lost, again, strict=True):
                 answers[at] = answer
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
         return answers
 
     def _by_hash(self, call: Call) -> list[Argument]:
@@ -65,8 +63,48 @@ class Script:
 
 
 async def pipeline(client: RedisClient, commands: Sequence[Sequence[Argument]]) -> list[object]:
-    """Run commands in one round trip; an answer may be the error of its command."""
+    """Run commands in one round trip; an answer may be the error of its command.
+
+    In a cluster it is one round trip per node, at the same time, and what goes wrong with a node is
+    the answer to its commands only.
+    """
+    if isinstance(client, RedisCluster):
+        return await _by_node(client, commands)
+    return await _batch(client, commands)
+
+
+async def _by_node(client: RedisCluster, commands: Sequence[Sequence[Argument]]) -> list[object]:
+    # redis-py would send one batch to all nodes, too, but raise for all when one of them is away.
+    await client.initialize()
+    places: dict[object, list[int]] = {}
+    for at, command in enumerate(commands):
+        places.setdefault(client.get_node_from_key(_key_of(command)), []).append(at)
+    batches = [_batch(client, [commands[at] for at in ats]) for ats in places.values()]
+    answers: list[object] = [None] * len(commands)
+    for ats, batch in zip(places.values(), await _all(batches), strict=True):
+        for place, at in enumerate(ats):
+            answers[at] = batch if isinstance(batch, Exception) else batch[place]
+    return answers
+
+
+async def _all(
+    batches: Sequence[Coroutine[None, None, list[object]]],
+) -> list[list[object] | Exception]:
+    done = await asyncio.gather(*batches, return_exceptions=True)
+    for each in done:
+        if isinstance(each, BaseException) and not isinstance(each, AWAY):
+            raise each
+    return cast("list[list[object] | Exception]", done)
+
+
+def _key_of(command: Sequence[Argument]) -> str:
+    key = command[3] if command[0] in ("EVAL", "EVALSHA") else command[1]
+    return cast("str", key)
+
+
+async def _batch(client: RedisClient, commands: Sequence[Sequence[Argument]]) -> list[object]:
     batch = client.pipeline(transaction=False)
     for command in commands:
         batch.execute_command(*command)
-    return cast("list[object]", await batch.execute(raise_on_error=False))
+    with uvloop_errors():
+        return cast("list[object]", await batch.execute(raise_on_error=False))

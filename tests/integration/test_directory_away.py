@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from redis.asyncio import Redis
+from redis.cluster import key_slot
 
+from common.cluster.keys import Keys
 from common.cluster.records import EventKind, Renewal, Route
 from common.cluster.redis_directory import RedisDirectory
-from common.config.model import LeaseSettings, PublisherPolicy
+from common.config.model import LeaseSettings, PublisherPolicy, RedisSettings
 from common.errors import DirectoryUnavailable
 from common.local.redis_server import RedisServer, free_port
 from tests.support.cluster import STREAM, make_claim, make_load, make_node
@@ -167,7 +170,7 @@ async def test_a_cluster_that_was_gone_is_found_again() -> None:
 
         async def complete() -> bool:
             try:
-                return Renewal.LOST not in await directory.renew(routes)
+                return not {Renewal.LOST, None} & set(await directory.renew(routes))
             except DirectoryUnavailable:  # the nodes find each other first
                 return False
 
@@ -178,6 +181,48 @@ async def test_a_cluster_that_was_gone_is_found_again() -> None:
                 pass
             assert (await anext(events)).kind is EventKind.RESYNC
         await events.aclose()
+        await directory.close()
+    finally:
+        for server in servers:
+            await server.stop()
+
+
+async def test_a_record_that_cannot_be_renewed_hides_no_other(
+    redis_directory: RedisDirectory, redis_settings: RedisSettings, raw_redis: Redis
+) -> None:
+    claims = [make_claim(f"live/{n}") for n in range(3)]
+    broken, lost, kept = [
+        await redis_directory.claim(one, PublisherPolicy.TAKEOVER) for one in claims
+    ]
+    route_key = Keys(redis_settings.key_prefix).route(broken.stream)
+    await raw_redis.set(route_key, "not of the type that we write")
+    theirs = make_claim(lost.stream, owner="origin-2/0/bb")
+    await redis_directory.claim(theirs, PublisherPolicy.TAKEOVER)
+    renewals = await redis_directory.renew([broken, lost, kept])
+    assert renewals == [None, Renewal.LOST, Renewal.KEPT]
+
+
+async def test_a_shard_that_is_gone_hides_nothing_of_another() -> None:
+    servers = [cluster_node(), cluster_node()]
+    try:
+        await join(servers)
+        settings = redis_settings_for(servers[0].url, mode="cluster")
+        async with Redis.from_url(servers[0].url) as raw:
+            await raw.config_set("cluster-require-full-coverage", "no")
+        directory = RedisDirectory(settings, LeaseSettings())
+        # Enough for both to hold some.
+        claims = [make_claim(f"live/{n}") for n in range(10)]
+        routes = [await directory.claim(one, PublisherPolicy.TAKEOVER) for one in claims]
+        on_first = [key_slot(route.stream.encode()) <= 8191 for route in routes]
+        taken = routes[on_first.index(True)]
+        theirs = make_claim(taken.stream, owner="origin-2/0/bb")
+        await directory.claim(theirs, PublisherPolicy.TAKEOVER)
+        await servers[1].kill()
+        renewals = dict(zip(routes, await directory.renew(routes), strict=True))
+        assert renewals.pop(taken) is Renewal.LOST
+        on_first.remove(True)
+        expected = [Renewal.KEPT if first else None for first in on_first]
+        assert list(renewals.values()) == expected
         await directory.close()
     finally:
         for server in servers:

@@ -55,7 +55,7 @@ class View:
     ) -> Route:
         return await self._reach().claim(claim, policy, over=over, age_s=age_s)
 
-    async def renew(self, routes: Sequence[Route]) -> list[Renewal]:
+    async def renew(self, routes: Sequence[Route]) -> list[Renewal | None]:
         return await self._reach().renew(routes)
 
     async def release(self, route: Route) -> bool:

@@ -44,7 +44,7 @@ class WatchedDirectory(MemoryDirectory):
         await self._answer("claim")
         return route
 
-    async def renew(self, routes: Sequence[Route]) -> list[Renewal]:
+    async def renew(self, routes: Sequence[Route]) -> list[Renewal | None]:
         """As `MemoryDirectory.renew`, when the answer may come."""
         if self.failures:
             raise self.failures.pop()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
@@ -548,23 +547,42 @@ async def test_table_that_is_away_is_not_taken_for_back_while_nothing_is_held(
     assert not keeper.directory_ok
 
 
-async def test_renewal_stops_asking_when_the_table_goes_away_again(
+async def test_provisional_leases_wait_for_one_deadline_together(
     deaf: LeaseKeeper, directory: WatchedDirectory, table: MemoryTable
 ) -> None:
     table.go_down()
     for number in range(50):
         await acquire(deaf, make_claim(f"live/{number}"))
-    asked: list[str] = []
-    claim = directory.claim
+    table.come_back()
+    claims = directory.calls["claim"]
+    with directory.held("claim"):
+        renewal = asyncio.ensure_future(deaf._renew())
+        await until(lambda: directory.calls["claim"] == claims + 50)
+    await renewal
 
-    async def count(one: Claim, policy: PublisherPolicy, **how: Any) -> object:
-        asked.append(one.stream)
-        return await claim(one, policy, **how)
 
-    directory.claim = count  # type: ignore[method-assign, assignment]  # to count failed ones too
+async def test_part_of_the_table_that_is_away_hides_nothing_of_the_rest(
+    deaf: LeaseKeeper, directory: WatchedDirectory, others: WatchedDirectory, table: MemoryTable
+) -> None:
+    given_up, _ = await acquire(deaf, make_claim("live/left"))
+    away, holder_away = await acquire(deaf, make_claim("live/away"))
+    _, taken = await acquire(deaf, make_claim("live/taken"))
+    table.go_down()
+    provisional, _ = await acquire(deaf, make_claim("live/new"))
+    deaf.release(given_up)
+    await deaf._releases.finish()
+    table.come_back()
+    await others.claim(make_claim("live/taken", owner=THEIRS.owner), TAKEOVER)
+    table.away.add(away.claim.stream)
     await deaf._renew()
-    assert len(asked) == 1
-    await deaf.close()
+    assert taken.lost == ["taken_over"]
+    assert provisional.route is not None
+    assert given_up.claim.stream not in table.leases
+    assert not holder_away.lost
+    assert not deaf.directory_ok
+    table.away.clear()
+    await deaf._renew()
+    assert deaf.directory_ok
 
 
 async def test_flushed_table_is_refilled(keeper: LeaseKeeper, table: MemoryTable) -> None:
