@@ -21,7 +21,7 @@ local function epoch_of(text)
 end
 
 local epoch = tonumber(ARGV[8])
-local held = redis.call('HMGET', KEYS[1], 'owner', 'epoch')
+local held = redis.call('HMGET', KEYS[1], 'owner', 'epoch', 'claim')
 local held_epoch = epoch_of(held[2]) or 0
 local last = epoch_of(redis.call('GET', KEYS[2])) or 0
 local kept = held[1] == ARGV[1] and held_epoch == epoch
@@ -30,6 +30,14 @@ local kept = held[1] == ARGV[1] and held_epoch == epoch
 -- the table stays, so that exactly one of them goes on.
 if not kept and (last > epoch or held_epoch >= epoch) then
   return 'lost'
+end
+
+-- The usual case. Nothing is written, so a Redis that is full (OOM) still does it, and streams that
+-- run stay in the table.
+if kept and held[3] == ARGV[3] and last >= epoch then
+  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+  redis.call('PEXPIRE', KEYS[2], ARGV[5])
+  return 'kept'
 end
 
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'node', ARGV[2], 'epoch', ARGV[8], 'claim', ARGV[3])

@@ -13,10 +13,12 @@ from common.cluster.keys import Keys
 from common.cluster.records import NodeState, Renewal
 from common.cluster.redis_directory import RedisDirectory
 from common.config.model import LeaseSettings, PublisherPolicy, RedisSettings
-from common.errors import StreamTaken
+from common.errors import DirectoryUnavailable, StreamTaken
 from common.ids import NodeId, StreamKey
+from common.local.redis_server import RedisServer
 from tests.support.cluster import STREAM, make_claim, make_load, make_node
 from tests.support.logged import logged
+from tests.support.redis import redis_settings_for
 
 pytestmark = pytest.mark.integration
 
@@ -50,6 +52,23 @@ async def test_a_renewal_prolongs_the_lease_and_writes_the_record_anew(
     assert await redis_directory.renew([known]) == [Renewal.KEPT]
     assert await raw_redis.pttl(keys.route(STREAM)) > 500
     assert await redis_directory.lookup(STREAM) == known
+
+
+async def test_leases_are_prolonged_in_a_redis_that_is_full() -> None:
+    async with RedisServer() as server, Redis.from_url(server.url) as raw:
+        settings = redis_settings_for(server.url)
+        keys = Keys(settings.key_prefix)
+        directory = RedisDirectory(settings, LeaseSettings())
+        route = await directory.claim(make_claim(), TAKEOVER)
+        await raw.pexpire(keys.route(STREAM), 5_000)
+        await raw.pexpire(keys.epoch(STREAM), 5_000)
+        await raw.config_set("maxmemory", "1")
+        assert await directory.renew([route]) == [Renewal.KEPT]
+        assert await raw.pttl(keys.route(STREAM)) > 5_000
+        assert await raw.pttl(keys.epoch(STREAM)) > 80_000_000
+        with pytest.raises(DirectoryUnavailable, match="maxmemory"):
+            await directory.claim(make_claim("live/other"), TAKEOVER)
+        await directory.close()
 
 
 async def test_of_many_who_claim_at_once_one_gets_the_stream(
