@@ -84,9 +84,11 @@ class Patience:
     def _extend(self, ended: Ended, now: float) -> None:
         if ended.streamed:
             self._note_streamed(ended, now)
-        elif not self._has_streamed and (self._was_in_between(ended) or self._is_news(ended)):
-            self._origin_was_dead |= self._is_news(ended)
-            self.until = now + self._edge.hold_s
+        elif not self._has_streamed:
+            is_news = self._is_news(ended)
+            self._origin_was_dead |= is_news
+            if is_news or self._was_in_between(ended):
+                self.until = now + self._edge.hold_s
 
     def _note_streamed(self, ended: Ended, now: float) -> None:
         self._has_streamed = True

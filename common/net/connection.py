@@ -98,7 +98,7 @@ class RtmpConnection(asyncio.Protocol):
 
     @property
     def log(self) -> Log:
-        """A logger that names the client and its session."""
+        """A logger that names the client and its connection."""
         return _log.bind(peer=self.peer, connection=self._connection_id)
 
     @property

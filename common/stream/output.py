@@ -23,36 +23,20 @@ than that is further behind than the limit, and no clock per message is needed.
 """
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from common.config.model import FanoutSettings
-from common.media.gop import GopCache, HeaderCache
 from common.media.packet import Packet, Role
-from common.media.recent import RecentPackets, ResumePoint
+from common.media.recent import ResumePoint
+from common.stream.beginnings import Beginnings, Source
 from common.stream.blocks import Block, OutputSpec
 from common.stream.flushable import FlushTimes
 from common.stream.flusher import Flusher
 from common.stream.lag import LagWindow
-from common.stream.source import StreamSource
 from common.stream.viewer import Audience, Viewer
 
 _KEYFRAME: Final = Role.KEYFRAME
 _AUDIO: Final = Role.AUDIO
-
-
-class Source(Protocol):
-    """The part of a stream that its outputs look at."""
-
-    headers: HeaderCache
-    gop: GopCache
-    recent: RecentPackets
-    header_version: int
-    source: StreamSource | None
-
-    @property
-    def has_video(self) -> bool:
-        """Whether viewers must start at a keyframe."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +58,14 @@ class Output:
 
     __slots__ = (
         "_audience",
+        "_beginnings",
         "_congested",
         "_dirty",
         "_entry",
         "_flusher",
-        "_mark",
         "_pending",
         "_ready",
-        "_recent_mark",
         "_settings",
-        "_start_block",
-        "_start_version",
         "_stream",
         "_waiting",
         "_window",
@@ -105,11 +86,8 @@ class Output:
         self._pending: list[Packet] = []
         self._entry: EntryPoint | None = None
         self._dirty = False
-        self._mark = self._gop_position()
-        self._recent_mark = stream.recent.count
+        self._beginnings = Beginnings(stream, spec)
         self._window = LagWindow(self._settings.lag_limit_ms / 1000)
-        self._start_block: Block | None = None  # of joiners since the last flush …
-        self._start_version = -1  # … with these headers
 
     @property
     def viewers(self) -> int:
@@ -124,7 +102,7 @@ class Output:
         if role is _KEYFRAME or (self._waiting and role is _AUDIO and self._is_wanted_entry()):
             self._entry = EntryPoint(
                 len(self._pending),
-                self._headers(packet.timestamp),
+                self._beginnings.headers(packet.timestamp),
                 self._stream.header_version,
             )
         self._pending.append(packet)
@@ -158,7 +136,8 @@ class Output:
         from_cache = self.spec.video and not at_keyframe and not viewer.congested
         block = None
         if from_cache:
-            block = (since and self._resume_block(since)) or self._shared_start_block()
+            beginnings = self._beginnings
+            block = (since and beginnings.after(since)) or beginnings.from_cache()
         if block is not None:
             self._start(viewer, block, now, beyond_flushes=len(block.data))
         else:
@@ -207,9 +186,7 @@ class Output:
                 self._start_waiting(self._entry, now)
             self._entry = None
         self._pending.clear()
-        self._mark = self._gop_position()
-        self._recent_mark = self._stream.recent.count
-        self._start_block = None
+        self._beginnings.flushed()
         return block.data, audience
 
     def check_lag(self, now: float) -> tuple[float, int]:
@@ -292,7 +269,7 @@ class Output:
             each for each in self._waiting if each.header_version != version and not each.congested
         ]
         if untold:
-            headers = self._header_block(self._stream.recent.latest)
+            headers = self._beginnings.header_block(self._stream.recent.latest)
             for viewer in untold:
                 self._write_headers(viewer, headers, version)
 
@@ -317,48 +294,3 @@ class Output:
         viewer.lagging_since = now
         self._flusher.totals.skipped_gops += 1
         return False
-
-    def _gop_position(self) -> tuple[int, int]:
-        gop = self._stream.gop
-        return gop.generation, len(gop.packets)
-
-    def _shared_start_block(self) -> Block | None:
-        """Return the headers and the GOP up to the last flush; None when that is not cached."""
-        generation, count = self._mark
-        gop = self._stream.gop
-        # A keyframe that is still pending began a new GOP: the joiner starts with that flush.
-        if generation != gop.generation or not count or not gop.packets:
-            return None
-        # Viewers that join between two flushes start with the same bytes: made once, shared.
-        version = self._stream.header_version
-        if self._start_block is None or version != self._start_version:
-            cached = gop.packets[:count]
-            self._start_block = self._header_block(cached[0].timestamp) + self.spec.block(cached)
-            self._start_version = version
-        return self._start_block
-
-    def _resume_block(self, since: ResumePoint) -> Block | None:
-        """Return what came between ``since`` and the last flush; None when that is not here."""
-        stream = self._stream
-        source = stream.source
-        if source is None or source.session != since.session:
-            return None
-        packets = stream.recent.since(since, source.offset_ms)
-        if packets is None:
-            return None
-        at = packets[0].timestamp
-        if since.whole_gop:
-            head = self._header_block(at)
-        else:  # it has the headers of that place, and those that follow are in theirs
-            head = self.spec.block([source.to_packet(at)])
-        pending = stream.recent.count - self._recent_mark
-        return head + self.spec.block(packets[: max(len(packets) - pending, 0)])
-
-    def _header_block(self, timestamp: int) -> Block:
-        return self.spec.block(self._headers(timestamp), timestamp)
-
-    def _headers(self, timestamp: int) -> list[Packet]:
-        packets = self._stream.headers.for_joiner()
-        if self.spec.relay and self._stream.source is not None:
-            packets.insert(0, self._stream.source.to_packet(timestamp))
-        return packets
